@@ -1,0 +1,28 @@
+# Vitalflow's commands. `make` alone lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+UV_VERSION := 0.13.8
+
+.PHONY: help
+help: ## List the commands.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# The stamp is newer than the pins when the environment matches them.
+.venv/stamp: requirements/dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Vitalflow needs Python 3.11 or newer; set PYTHON=" if sys.version_info < (3, 11) else 0)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.txt
+	@touch $@
+
+.PHONY: install
+install: .venv/stamp ## Create .venv and install the pinned packages.
+
+.PHONY: lock
+lock: .venv/stamp ## Compile pyproject.toml's dependencies into requirements/*.txt.
+	$(BIN)/uv pip compile --quiet --upgrade $(COMPILE) --all-extras pyproject.toml -o requirements/dev.txt
+	$(BIN)/uv pip compile --quiet $(COMPILE) -c requirements/dev.txt --extra functions pyproject.toml -o requirements/functions.txt
+	$(BIN)/uv pip compile --quiet $(COMPILE) -c requirements/dev.txt --extra pipeline pyproject.toml -o requirements/pipeline.txt
+COMPILE := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
