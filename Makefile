@@ -26,3 +26,7 @@ lock: .venv/stamp ## Compile pyproject.toml's dependencies into requirements/*.t
 	$(BIN)/uv pip compile --quiet $(COMPILE) -c requirements/dev.txt --extra functions pyproject.toml -o requirements/functions.txt
 	$(BIN)/uv pip compile --quiet $(COMPILE) -c requirements/dev.txt --extra pipeline pyproject.toml -o requirements/pipeline.txt
 COMPILE := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+
+.PHONY: generate
+generate: .venv/stamp ## Write all that follows from schemas/resources/.
+	$(BIN)/python -m schemas.generate

@@ -1,0 +1,1 @@
+"""The contracts of Vitalflow's records, as data, and the smallest code that reads them."""
