@@ -30,3 +30,31 @@ COMPILE := --universal --python-version 3.11 --generate-hashes --no-emit-index-u
 .PHONY: generate
 generate: .venv/stamp ## Write all that follows from schemas/resources/.
 	$(BIN)/python -m schemas.generate
+
+.PHONY: check
+check: .venv/stamp ## Lint, types and drift of generated files.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m schemas.generate --check
+
+.PHONY: format
+format: .venv/stamp ## Format the code and mend what the linter can.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: test
+test: .venv/stamp ## Run all tests (about five minutes on 2 cores).
+	$(BIN)/pytest $(TESTS)
+
+.PHONY: demo
+demo: .venv/stamp ## Tour of the whole system on this machine.
+	@$(BIN)/python -m emulators demo
+
+.PHONY: up
+up: .venv/stamp ## Run the embedded stack until Ctrl-C (PERSIST=1 keeps its state, PORT=… sets the endpoint's port).
+	@$(BIN)/python -m emulators up
+
+.PHONY: down
+down: .venv/stamp ## End the stack that `make up` runs in this folder.
+	@$(BIN)/python -m emulators down
