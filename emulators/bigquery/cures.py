@@ -43,6 +43,7 @@ from bqemulator.grpc_api.interceptors import (  # noqa: E402 - as above
     DomainErrorTranslationInterceptor,
 )
 from bqemulator.grpc_api.read_servicer import BigQueryReadHandler  # noqa: E402 - as above
+from bqemulator.sql import catalog_schema  # noqa: E402 - as above
 from bqemulator.storage.engine import DuckDBEngine  # noqa: E402 - as above
 from bqemulator.storage.sql_identifiers import quoted_table_ref  # noqa: E402 - as above
 from bqemulator.storage.type_map import bq_schema_to_duckdb_columns  # noqa: E402 - as above
@@ -70,6 +71,8 @@ __all__ = [
 _APPENDED: Final = "__vitalflow_appended"
 
 # Modules as Any, for names in them are replaced below.
+_catalog_schema: Any = catalog_schema
+_scalar_type = _catalog_schema._safe_bq_to_duckdb
 _server: Any = bqemulator.server
 _write: Any = write_servicer
 _create_app = _server.create_app
@@ -294,6 +297,15 @@ def _proto_schema(table: Any) -> Any:
     return table_schema(table.schema_.fields)
 
 
+def _type_for_annotation(bigquery_type: str) -> str:
+    """The DuckDB type by which SQL is annotated.
+
+    bqemulator has none for a RECORD and leaves its column out; `SELECT *` of a view is then
+    expanded without it, wherever the query besides needs one of the translator's rules.
+    """
+    return _scalar_type(bigquery_type) or "STRUCT"
+
+
 def load_spatial() -> None:
     """Loads DuckDB's extension `spatial` from its package: bqemulator would download it."""
     import_extension("spatial")
@@ -303,6 +315,7 @@ def _configure_logging(**_: Any) -> None:
     """In place of bqemulator's, which takes over the root logger of the whole process."""
 
 
+_catalog_schema._safe_bq_to_duckdb = _type_for_annotation
 _server.configure_logging = _configure_logging
 _server.DuckDBEngine = _Engine
 _server.SnapshotManager = _Snapshots
