@@ -45,7 +45,7 @@ async def _fail(fault: Fault, context: Context) -> None:
     await context.abort(code, f"injected fault: {code.name}")
 
 
-class FaultInterceptor(grpc.aio.ServerInterceptor[Any, Any]):
+class FaultInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # Generic in stubs alone.
     """Applies the faults of the calls that have one request.
 
     Bidirectional streams pass: there a fault strikes a message, so their servicers ask the

@@ -1,7 +1,5 @@
 """BigQuery on this machine: REST and the Storage API of one bqemulator, strict, with faults."""
 
-import errno
-import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -14,8 +12,8 @@ from emulators.bigquery.write_handler import SERVICE as WRITE_SERVICE
 from emulators.fault_server import FaultInterceptor
 from emulators.faults import FaultInjector
 from emulators.hosting import Hosted
+from emulators.ports import HOST, check_free
 
-HOST: Final = "127.0.0.1"
 # What a fault rule may name.
 SERVICES: Final = {REST_SERVICE: tuple(ROUTES), WRITE_SERVICE: METHODS}
 
@@ -61,6 +59,7 @@ class BigQueryEmulator(Hosted):
             wrap_app=lambda app, context: StrictRest(app, context, self.faults),
             interceptors=[FaultInterceptor(self.faults, {GRPC_SERVICE: WRITE_SERVICE})],
         )
+
     @property
     def rest_url(self) -> str:
         """Base URL of REST, for `api_endpoint` and BIGQUERY_EMULATOR_HOST."""
@@ -74,7 +73,7 @@ class BigQueryEmulator(Hosted):
     async def start(self) -> None:
         """Returns when both ports answer; raises OSError if a port that was asked for is taken."""
         for port in self._ports:
-            _check_free(port)
+            check_free(port)
         cures.load_spatial()
         await self._server.start()
 
@@ -82,15 +81,3 @@ class BigQueryEmulator(Hosted):
         """Ends both servers and closes the database."""
         await self._server.stop()
         self._appends.shutdown()
-
-
-def _check_free(port: int) -> None:
-    """Raises OSError if a port that was asked for is taken: the servers' own words are unclear."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                raise
-            raise OSError(error.errno, f"port {port} of {HOST} is taken") from None
