@@ -1,0 +1,66 @@
+"""What passes between the steps: small slotted values, as each of them is made once a record."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+UPSERT: Final = "upsert"
+DELETE: Final = "delete"
+
+
+@dataclass(slots=True)
+class Envelope:
+    """The Pub/Sub message around a record; the records of a packed message share one.
+
+    Attributes:
+        data: The message's data, as it was published.
+        attributes: All of the message's attributes, untouched.
+        publish_us: When Pub/Sub took the message, in microseconds since the epoch.
+        op: `upsert` or `delete`.
+        schema_version: The contract's version that the endpoint checked.
+    """
+
+    data: bytes
+    attributes: dict[str, str]
+    message_id: str | None
+    publish_us: int
+    op: str
+    schema_version: int | None
+
+
+@dataclass(slots=True)
+class Record:
+    """One decoded record: its own fields, and the audit fields taken out of them.
+
+    Attributes:
+        line: The record's bytes: its line of a packed message, else the message's data.
+        position: Its index in the message, from 0.
+        fields: What the producer sent.
+        created_us: The audit field `created_ts` in microseconds since the epoch; also updated_us.
+    """
+
+    envelope: Envelope
+    line: bytes
+    position: int
+    fields: dict[str, Any]
+    created_us: int
+    updated_us: int
+    created_by: str
+    is_active: bool
+    event_id: str
+    request_id: str
+
+
+@dataclass(slots=True)
+class Row:
+    """A record's serialized protobuf row, and what a dead letter of it would need.
+
+    Many rows wait for their acknowledgement together: that they leave the record's fields behind
+    keeps the garbage collector from walking through all of them again and again.
+    """
+
+    data: bytes
+    envelope: Envelope
+    line: bytes
+    position: int
+    event_id: str
+    created_us: int
