@@ -1,0 +1,167 @@
+"""Wires one target: settings, then parts, each given what it needs."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+import grpc.aio
+from starlette.requests import Request
+
+from functions.answer import CLOSE, Answer
+from functions.audit import Clock, UuidV7
+from functions.auth import KeyRing
+from functions.backlog import Backlog
+from functions.body import Bodies
+from functions.docs import doc_pages
+from functions.endpoint import Endpoint
+from functions.exchange import Exchange
+from functions.google_rpc import open_channel
+from functions.health import Health
+from functions.logging import OncePerMinute, fields, get_logger
+from functions.problems import INTERNAL_ERROR, UNAUTHORIZED, Problem, problem_answer
+from functions.publisher import Publisher
+from functions.records import Sieve
+from functions.routes import Routes
+from functions.secret_store import SecretStore
+from functions.settings import Settings
+from functions.stopping import Stopping
+from functions.topic import Topic
+from schemas.registry import Resource
+from schemas.validation import Validator
+
+_log = get_logger("app")
+_SERVER_ERROR: Final = 500
+
+
+class App:
+    """Answers every request of one target; `await app(request)` never raises."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        routes: Routes,
+        stopping: Stopping,
+        keys: list[KeyRing],
+        channels: list[grpc.aio.Channel],
+        ids: UuidV7,
+    ) -> None:
+        self._project_id = settings.project_id
+        self._routes = routes
+        self._stopping = stopping
+        self._keys = keys
+        self._channels = channels
+        self._ids = ids
+        self._background: list[asyncio.Task[None]] = []
+        self._log_unauthorized = OncePerMinute(_log, logging.WARNING, "API keys were refused")
+
+    def start(self) -> None:
+        """Begin what runs besides the requests; call it within the running loop."""
+        self._stopping.listen()
+        self._background = [asyncio.create_task(keys.keep_fresh()) for keys in self._keys]
+
+    async def close(self) -> None:
+        """End what `start` began, and the connections."""
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        for channel in self._channels:
+            await channel.close(grace=None)
+
+    async def __call__(self, request: Request) -> Answer:
+        """Answer one request."""
+        scope = request.scope
+        exchange = Exchange(scope["headers"], request.receive, self._ids.one())
+        try:
+            handler = self._routes.find(scope["method"], scope["raw_path"])
+            answer = await handler(exchange)
+        except Problem as problem:
+            answer = problem_answer(problem, exchange.request_id)
+            self._note(problem, exchange)
+        except Exception:  # noqa: BLE001 (every request gets an answer)
+            # Its text and its values may be personal data: the log takes the type and the frames.
+            _log.exception("a request failed", extra=self._about(exchange))
+            answer = problem_answer(Problem(INTERNAL_ERROR), exchange.request_id)
+        if self._stopping.has_begun:
+            answer.headers.append(CLOSE)
+        return answer
+
+    def _note(self, problem: Problem, exchange: Exchange) -> None:
+        """Log a refusal by its code, so that a producer's question by request id has an answer."""
+        kind = problem.kind
+        if kind is UNAUTHORIZED:  # a flood of guesses should not become a flood of lines
+            self._log_unauthorized("key", **self._about(exchange)["fields"])
+            return
+        level = logging.WARNING if kind.status >= _SERVER_ERROR else logging.INFO
+        if _log.isEnabledFor(level):
+            extra = self._about(exchange, code=kind.code, status=kind.status)
+            _log.log(level, "a request was refused", extra=extra)
+
+    def _about(self, exchange: Exchange, **values: Any) -> dict[str, Any]:
+        return fields(**exchange.log_fields(self._project_id), **values)
+
+
+def create_app(
+    settings: Settings,
+    resources: Mapping[str, Resource],
+    validators: Mapping[str, Validator],
+    credentials: Any | None,
+) -> App:
+    """Build the target of these resources; call it within the running loop.
+
+    Args:
+        settings: Of the process.
+        resources: What the target serves, by name.
+        validators: Of the resources; compiled before the server forks, and shared.
+        credentials: Google's, for what is not an emulator.
+    """
+    pubsub = _channel(settings.pubsub_emulator_host, settings.pubsub_endpoint, credentials)
+    secrets = _channel(
+        settings.secret_manager_emulator_host, settings.secret_manager_endpoint, credentials
+    )
+    ids, clock = UuidV7(), Clock()
+    backlog = Backlog(settings.publish_queue_messages, settings.publish_queue_bytes)
+    bodies = Bodies(settings.body_memory_bytes, settings.body_timeout_seconds)
+    store = SecretStore(secrets, settings.project_id)
+    turn = asyncio.Lock()
+
+    def endpoint(resource: Resource) -> Endpoint:
+        validator = validators[resource.name]
+        keys = KeyRing(
+            f"{resource.name}-api-key",
+            store,
+            settings.key_refresh_seconds,
+            settings.key_max_stale_seconds,
+        )
+        topic = Topic(pubsub, settings.project_id, resource.name)
+        publisher = Publisher(topic, backlog, settings.publish_timeout_seconds)
+        sieve = Sieve(validator, turn)
+        return Endpoint(
+            resource=resource,
+            validator=validator,
+            keys=keys,
+            bodies=bodies,
+            sieve=sieve,
+            publisher=publisher,
+            ids=ids,
+            clock=clock,
+        )
+
+    endpoints = {name: endpoint(resource) for name, resource in resources.items()}
+    stopping = Stopping(bodies.hurry)
+    health = Health(list(endpoints.values()), lambda: stopping.has_begun)
+    pages = {"/livez": health.livez, "/readyz": health.readyz, **doc_pages(resources)}
+    rings = [endpoint.keys for endpoint in endpoints.values()]
+    return App(
+        settings=settings,
+        routes=Routes(pages, endpoints),
+        stopping=stopping,
+        keys=rings,
+        channels=[pubsub, secrets],
+        ids=ids,
+    )
+
+
+def _channel(emulator: str | None, endpoint: str, credentials: Any | None) -> grpc.aio.Channel:
+    return open_channel(emulator, None) if emulator else open_channel(endpoint, credentials)
