@@ -1,0 +1,19 @@
+output "endpoints" {
+  description = "Where each resource is sent; with an ID token besides the API key, and from within the project's network."
+  value       = module.vitalflow.endpoints
+}
+
+output "image_repository" {
+  description = "Where the images are pushed."
+  value       = module.vitalflow.image_repository
+}
+
+output "template_prefix" {
+  description = "Where the Flex Template is written."
+  value       = module.vitalflow.template_prefix
+}
+
+output "add_key_commands" {
+  description = "What adds a first API key, by resource."
+  value       = module.vitalflow.add_key_commands
+}
