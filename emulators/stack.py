@@ -148,7 +148,8 @@ class Stack:
         self._run("endpoint", [*command, f"--port={port}"], env)
 
     def _start_pipeline(self, pubsub: Mapping[str, str], warehouse: Mapping[str, str]) -> None:
-        command = [sys.executable, "-m", "beam_pipeline", "--runner=DirectRunner"]
+        # By the name DirectRunner, Beam first tries to download Prism, which cannot read Pub/Sub.
+        command = [sys.executable, "-m", "beam_pipeline", "--runner=BundleBasedDirectRunner"]
         command += [f"--{key}={value}" for key, value in self._names.items()]
         command.append(f"--bigquery_storage_endpoint={warehouse['bigquery_grpc']}")
         command.append(f"--ready_file={self._ready_file('pipeline')}")

@@ -77,7 +77,8 @@ All of this is in $stack_file. To paste:
 curl -sS $endpoint/v1/$resource -H 'x-api-key: $key' -H 'content-type: application/json' \\
   -d @$example
 
-bq --api $bigquery_rest --project_id $project query --use_legacy_sql=false '$query'
+bq --oauth_access_token=none --api $bigquery_rest --project_id $project query \\
+  --use_legacy_sql=false '$query'
 
 BIGQUERY_EMULATOR_HOST=$bigquery_rest $python -c "from google.cloud import bigquery; \
 from google.auth.credentials import AnonymousCredentials; \

@@ -83,11 +83,13 @@ class _Engine(DuckDBEngine):
 
     bqemulator shares one connection between its event loop (REST) and its threads (gRPC). A
     connection holds one result at a time, so an append would take away the result that a query
-    has run and not yet fetched.
+    has run and not yet fetched. `changing` keeps REST's statements and appends apart: DuckDB fails
+    one of two transactions that change a table's data and its definition at once.
     """
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
+        self.changing = threading.RLock()
         self._owner = 0
         self._cursors = threading.local()
 
@@ -108,6 +110,10 @@ class _Engine(DuckDBEngine):
             cursor.execute("SET TimeZone = 'UTC'")
             self._cursors.cursor = cursor
         return cursor
+
+    def execute(self, sql: str, parameters: list[Any] | None = None) -> Any:
+        with self.changing:
+            return super().execute(sql, parameters)
 
 
 class _Snapshots(SnapshotManager):
@@ -148,8 +154,9 @@ class WriteHandler(write_servicer.BigQueryWriteHandler):
         each append, and loses those of concurrent writers; `tables.get` counts instead.
         """
         names = (stream.project_id, stream.dataset_id, stream.table_id)
-        connection = self._ctx.engine.connection
-        with self._write_lock:
+        engine: Any = self._ctx.engine
+        connection = engine.connection
+        with engine.changing:
             connection.register(_APPENDED, rows)
             try:
                 target = table_ref(names)

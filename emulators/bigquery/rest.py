@@ -2,10 +2,12 @@
 
 import asyncio
 import re
+from http import HTTPStatus
 from typing import Any, Final
 
 import grpc
 
+from emulators.bigquery import discovery
 from emulators.bigquery.asgi import App, Message, Receive, Scope, Send, error_body, respond
 from emulators.bigquery.insert_all import InsertAll
 from emulators.bigquery.table_resource import TableResource
@@ -13,33 +15,35 @@ from emulators.connections import break_connection
 from emulators.faults import Fault, FaultInjector
 
 SERVICE: Final = "bigquery"
-_PREFIX: Final = "/bigquery/v2/projects/{p}"
+_PREFIX: Final = "/bigquery/v2/projects/{projectId}"
 _DATASETS: Final = f"{_PREFIX}/datasets"
-_TABLES: Final = f"{_DATASETS}/{{d}}/tables"
+_TABLES: Final = f"{_DATASETS}/{{datasetId}}/tables"
 _JOBS: Final = f"{_PREFIX}/jobs"
 # By the names of https://cloud.google.com/bigquery/docs/reference/rest
 ROUTES: Final = {
+    "projects.list": ("GET", "/bigquery/v2/projects"),
     "datasets.list": ("GET", _DATASETS),
     "datasets.insert": ("POST", _DATASETS),
-    "datasets.get": ("GET", f"{_DATASETS}/{{d}}"),
-    "datasets.patch": ("PATCH", f"{_DATASETS}/{{d}}"),
-    "datasets.delete": ("DELETE", f"{_DATASETS}/{{d}}"),
+    "datasets.get": ("GET", f"{_DATASETS}/{{datasetId}}"),
+    "datasets.patch": ("PATCH", f"{_DATASETS}/{{datasetId}}"),
+    "datasets.delete": ("DELETE", f"{_DATASETS}/{{datasetId}}"),
     "tables.list": ("GET", _TABLES),
     "tables.insert": ("POST", _TABLES),
-    "tables.get": ("GET", f"{_TABLES}/{{t}}"),
-    "tables.patch": ("PATCH", f"{_TABLES}/{{t}}"),
-    "tables.update": ("PUT", f"{_TABLES}/{{t}}"),
-    "tables.delete": ("DELETE", f"{_TABLES}/{{t}}"),
-    "tabledata.insertAll": ("POST", f"{_TABLES}/{{t}}/insertAll"),
-    "tabledata.list": ("GET", f"{_TABLES}/{{t}}/data"),
+    "tables.get": ("GET", f"{_TABLES}/{{tableId}}"),
+    "tables.patch": ("PATCH", f"{_TABLES}/{{tableId}}"),
+    "tables.update": ("PUT", f"{_TABLES}/{{tableId}}"),
+    "tables.delete": ("DELETE", f"{_TABLES}/{{tableId}}"),
+    "tabledata.insertAll": ("POST", f"{_TABLES}/{{tableId}}/insertAll"),
+    "tabledata.list": ("GET", f"{_TABLES}/{{tableId}}/data"),
     "jobs.query": ("POST", f"{_PREFIX}/queries"),
-    "jobs.getQueryResults": ("GET", f"{_PREFIX}/queries/{{j}}"),
+    "jobs.getQueryResults": ("GET", f"{_PREFIX}/queries/{{jobId}}"),
     "jobs.insert": ("POST", _JOBS),
     "jobs.list": ("GET", _JOBS),
-    "jobs.get": ("GET", f"{_JOBS}/{{j}}"),
+    "jobs.get": ("GET", f"{_JOBS}/{{jobId}}"),
+    "jobs.cancel": ("POST", f"{_JOBS}/{{jobId}}/cancel"),
 }
 _PATTERNS: Final = [
-    (name, verb, re.compile(re.sub(r"\{(\w)\}", r"(?P<\1>[^/]+)", path)))
+    (name, verb, re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path)))
     for name, (verb, path) in ROUTES.items()
 ]
 # HTTP status and reason of an injected gRPC status:
@@ -73,6 +77,10 @@ class StrictRest:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one connection's scope."""
+        if scope["type"] == "http" and scope["path"] in discovery.PATHS:
+            root = "http://" + dict(scope["headers"])[b"host"].decode()
+            await respond(send, HTTPStatus.OK, discovery.document(root, ROUTES))
+            return
         name, names = _route(scope)
         if name is None:
             await self._app(scope, receive, send)

@@ -48,19 +48,27 @@ class StrictWriteHandler(cures.WriteHandler):
     async def _serve(self, requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
         connection = Connection(self, self._ctx, self._faults)
         async for request in requests:
-            fault = self._faults.take(SERVICE, APPEND_ROWS)
+            fault, error = self._take_faults()
             await fault_server.before(fault, context)
             try:
-                response = await self._answer(connection, request, fault)
+                response = await self._answer(connection, request, error)
             except Refusal as refusal:
                 details = (("grpc-status-details-bin", refusal.status().SerializeToString()),)
                 await context.abort(refusal.code, refusal.message, details)
             await fault_server.after(fault, context)
             yield response.SerializeToString()
 
-    async def _answer(self, connection: Connection, request: bytes, outer: Fault) -> Any:
-        # A rule for every method strikes once: where it has struck, `outer` is that fault.
-        fault = self._faults.take(SERVICE, IN_STREAM) if outer == NO_FAULT else NO_FAULT
+    def _take_faults(self) -> tuple[Fault, Fault]:
+        """What befalls the call at this request, and what is to be its answer."""
+        fault = self._faults.take(SERVICE, APPEND_ROWS)
+        # A rule for every method has struck by now, and strikes once.
+        error = self._faults.take(SERVICE, IN_STREAM) if fault == NO_FAULT else NO_FAULT
+        # Without a status there is nothing to answer: the rule slows the call or drops it.
+        if error.status is None and error != NO_FAULT:
+            return error, NO_FAULT
+        return fault, error
+
+    async def _answer(self, connection: Connection, request: bytes, fault: Fault) -> Any:
         await asyncio.sleep(fault.latency)
         error = Response()
         if fault.status is not None:
