@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Final
 
 from rich.console import Console
@@ -11,13 +12,13 @@ from emulators.demo.reconciliation import Found, reconciles
 from emulators.demo.traffic import Tally
 
 MAX_ROWS: Final = 5
-_COUNTS: Final = ("sent", "rejected", "accepted", "repeats", "loaded", "dead-lettered")
+_COUNTS: Final = ("sent", "rejected", "accepted", "repeats", "loaded", "dead")
 
 
 def counts_table(tallies: Mapping[str, Tally], found: Mapping[str, Found]) -> Table:
     """Return the counts of every resource, with a last column that says whether they add up."""
     table = Table(title="What became of the records")
-    table.add_column("resource")
+    table.add_column("resource", no_wrap=True)
     for name in _COUNTS:
         table.add_column(name, justify="right")
     table.add_column("adds up")
@@ -37,15 +38,23 @@ def counts_table(tallies: Mapping[str, Tally], found: Mapping[str, Found]) -> Ta
 
 def rows_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
     """Return the first rows of an answer."""
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", min_width=len(title))
     for column in columns:
         table.add_column(column)
     shown = list(rows)
     for row in shown[:MAX_ROWS]:
-        table.add_row(*("" if value is None else str(value) for value in row))
+        table.add_row(*map(_cell, row))
     if len(shown) > MAX_ROWS:
         table.caption = f"{len(shown) - MAX_ROWS} more"
     return table
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, Decimal):
+        return f"{value.normalize():f}"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def masked(dead_letter: Mapping[str, Any]) -> str:

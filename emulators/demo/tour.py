@@ -11,6 +11,7 @@ from google.cloud import bigquery
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from emulators.child import ChildError
 from emulators.demo.questions import questions
 from emulators.demo.reconciliation import Found, Ledger
 from emulators.demo.report import counts_table, masked, reconciliation_line, rows_table
@@ -27,9 +28,14 @@ def main(argv: list[str] | None = None) -> int:
     started = time.monotonic()
     with _progress(console) as progress:
         task = progress.add_task("starting the embedded stack", total=None)
-        with Stack() as stack:
-            progress.update(task, description="the embedded stack is up", total=1, completed=1)
-            balanced = _tour(stack.info, console, progress)
+        try:
+            with Stack() as stack:
+                progress.update(task, description="the embedded stack is up", total=1, completed=1)
+                balanced = _tour(stack.info, console, progress)
+        except ChildError as error:
+            progress.stop()
+            console.print(str(error), style="red", markup=False)
+            return 1
     console.print(f"Done in {time.monotonic() - started:.0f} s; everything is stopped again.")
     return 0 if balanced else 1
 
@@ -48,7 +54,7 @@ def _tour(info: Mapping[str, Any], console: Console, progress: Progress) -> bool
             producer.close()
     client = bigquery.Client(
         project=info["project"],
-        credentials=AnonymousCredentials(),
+        credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]  # It has no types.
         client_options={"api_endpoint": info["bigquery_rest"]},
     )
     ledger = Ledger(client, info["dataset"], info["ops_dataset"])
