@@ -68,15 +68,13 @@ class Hosted(ABC):
         async def main() -> None:
             self._loop = asyncio.get_running_loop()
             self._ended = asyncio.Event()
-            try:
-                await self.start()
-            finally:
-                listening.set()
+            await self.start()
+            listening.set()
             await self._ended.wait()
             await self.stop()
 
         try:
             asyncio.run(main())
         except BaseException as error:  # noqa: BLE001  # __enter__ raises it in its own thread.
-            self._failure = error
+            self._failure = error  # Before the event: whoever waits for it looks for this.
             listening.set()

@@ -1,6 +1,7 @@
 """`python -m emulators serve bigquery`: the BigQuery emulator as a process of its own."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,17 +20,21 @@ def main(argv: Sequence[str]) -> int:
         rest_port=options.port,
         grpc_port=options.storage_port,
     )
-    with emulator, AdminServer(emulator.faults, options.admin_port) as admin:
-        ready = {
-            "bigquery_rest": emulator.rest_url,
-            "bigquery_grpc": emulator.grpc_host,
-            "admin": admin.url,
-        }
-        if options.ready_file is not None:
-            write_ready_file(options.ready_file, ready)
-        for name, address in ready.items():
-            print(f"{name:14} {address}", flush=True)
-        ending.wait()
+    try:
+        with emulator, AdminServer(emulator.faults, options.admin_port) as admin:
+            ready = {
+                "bigquery_rest": emulator.rest_url,
+                "bigquery_grpc": emulator.grpc_host,
+                "admin": admin.url,
+            }
+            if options.ready_file is not None:
+                write_ready_file(options.ready_file, ready)
+            for name, address in ready.items():
+                print(f"{name:14} {address}", flush=True)
+            ending.wait()
+    except OSError as error:  # A port that is taken, a folder that cannot be written.
+        print(f"serve bigquery: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -24,6 +24,7 @@ def up(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m emulators up")
     parser.add_argument("--port", type=int, help="of the endpoint; PORT or a free one unless given")
     parser.add_argument("--persist", action="store_true", help="keep the state, as PERSIST=1 does")
+    _add_folder(parser)
     options = parser.parse_args(argv)
     env = dict(os.environ)
     if options.port is not None:
@@ -31,10 +32,10 @@ def up(argv: Sequence[str]) -> int:
     exit_on_signals()
     try:
         persist = options.persist or env.get("PERSIST", "0") not in ("", "0")
-        stack = Stack(FOLDER, persist=persist, ports=Ports.from_env(env))
+        stack = Stack(options.folder, persist=persist, ports=Ports.from_env(env))
         print("Starting the embedded stack ...", flush=True)
         with stack:
-            print(banner(stack.info), flush=True)
+            print(banner(stack.info, stack.folder), flush=True)
             while True:
                 stack.check()
                 time.sleep(LOOK_SECONDS)
@@ -48,11 +49,13 @@ def up(argv: Sequence[str]) -> int:
 
 def down(argv: Sequence[str]) -> int:
     """Ends the stack of this folder; 1 if it does not end."""
-    argparse.ArgumentParser(prog="python -m emulators down").parse_args(argv)
-    if holder(FOLDER) is None:
+    parser = argparse.ArgumentParser(prog="python -m emulators down")
+    _add_folder(parser)
+    folder = parser.parse_args(argv).folder
+    if holder(folder) is None:
         print("No stack runs in this folder.")
         return 0
-    if not end_holder(FOLDER, DOWN_SECONDS):
+    if not end_holder(folder, DOWN_SECONDS):
         print(f"make down: the stack did not end within {DOWN_SECONDS:.0f} s", file=sys.stderr)
         return 1
     print("The stack has ended.")
@@ -86,7 +89,7 @@ c = bigquery.Client('$project', AnonymousCredentials()); print(*c.query('$query'
 """
 
 
-def banner(info: Mapping[str, Any]) -> str:
+def banner(info: Mapping[str, Any], folder: Path) -> str:
     """What a person needs of a running stack: addresses, keys, three lines to paste."""
     keys = info["api_keys"]
     resource, key = next(iter(keys.items()))
@@ -101,9 +104,13 @@ def banner(info: Mapping[str, Any]) -> str:
         "example": _example(resource),
         "query": f"SELECT COUNT(*) AS n FROM {info['dataset']}.{resource}",  # noqa: S608 - our names
         "python": sys.executable,
-        "stack_file": FOLDER / STACK_FILE,
+        "stack_file": folder / STACK_FILE,
     }
     return Template(BANNER).substitute(names)
+
+
+def _add_folder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="where the stack keeps its own")
 
 
 def _example(resource: str) -> Path:

@@ -7,7 +7,6 @@ protobuf field may carry, .../reference/standard-sql/data-types for the ranges a
 """
 
 import base64
-import binascii
 import re
 from datetime import date, time
 from decimal import Context, Decimal, InvalidOperation
@@ -30,10 +29,10 @@ _EXACT: Final = Context(prec=80)
 _NUMERIC_UNIT: Final = Decimal(1).scaleb(-NUMERIC_SCALE)
 
 _EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
-_DATE: Final = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})")
-_TIME: Final = re.compile(r"(\d{1,2}):(\d{1,2}):(\d{1,2})(?:\.(\d{1,6}))?")
-_ZONE: Final = re.compile(r"\s*(?:(Z|z|UTC)|([+-])(\d{1,2})(?::?(\d{2}))?)?")
-_NUMBER: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+_DATE: Final = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})", re.ASCII)
+_TIME: Final = re.compile(r"(\d{1,2}):(\d{1,2}):(\d{1,2})(?:\.(\d{1,6}))?", re.ASCII)
+_ZONE: Final = re.compile(r"\s*(?:(Z|z|UTC)|([+-])(\d{1,2})(?::?(\d{2}))?)?", re.ASCII)
+_NUMBER: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 
 
 class BadValueError(ValueError):
@@ -154,7 +153,7 @@ def base64_bytes(value: Any) -> bytes:
     """BYTES as JSON carries them."""
     try:
         return base64.b64decode(text(value), validate=True)
-    except binascii.Error:
+    except ValueError:  # binascii.Error is one; text beyond ASCII is another.
         raise BadValueError("not base64") from None
 
 

@@ -168,13 +168,13 @@ def test_many_connections_are_served_at_once(
 ) -> None:
     appending = [
         writer.AppendRowsStream(write_client, append_request([], stream=stream, writer=WRITER))
-        for _ in range(40)
+        for _ in range(16)
     ]
     for number, one in enumerate(appending):
         one.send(append_request([row(id=f"{number:02}")], stream=stream)).result(timeout=20)
     for one in appending:
         one.close()
-    assert ids() == [f"{number:02}" for number in range(40)]
+    assert ids() == [f"{number:02}" for number in range(16)]
 
 
 BAD_ROWS: dict[str, tuple[dict[str, Any], str]] = {
