@@ -61,9 +61,7 @@ def unimplemented(message: str) -> StatusError:
     return StatusError(grpc.StatusCode.UNIMPLEMENTED, message)
 
 
-def unary(
-    serve: Callable[..., Any], request_type: Any, *, with_context: bool = False
-) -> Handler:
+def unary(serve: Callable[..., Any], request_type: Any, *, with_context: bool = False) -> Handler:
     """Handler of a unary call from `serve(request[, context])`, a function or a coroutine one.
 
     `request_type` is the plain protobuf class: proto-plus would cost more than the work itself.

@@ -20,6 +20,9 @@ class Timers:
         self._still_due = still_due
         self._limit = _SLACK
 
+    def __len__(self) -> int:
+        return len(self._heap)
+
     def set(self, due: float, sequence: int) -> None:
         """Wants to be told of `sequence` at `due`."""
         heapq.heappush(self._heap, (due, sequence))
