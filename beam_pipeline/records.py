@@ -29,25 +29,23 @@ class Envelope:
 
 @dataclass(slots=True)
 class Record:
-    """One decoded record: its own fields, and the audit fields taken out of them.
+    """One decoded record: its own fields, and the columns that every table has.
 
     Attributes:
         line: The record's bytes: its line of a packed message, else the message's data.
         position: Its index in the message, from 0.
+        event_id: Id of the change.
         fields: What the producer sent.
-        created_us: The audit field `created_ts` in microseconds since the epoch; also updated_us.
+        system: The system columns in wire form: the audit fields, taken out of `fields`, and what
+            the message tells.
     """
 
     envelope: Envelope
     line: bytes
     position: int
-    fields: dict[str, Any]
-    created_us: int
-    updated_us: int
-    created_by: str
-    is_active: bool
     event_id: str
-    request_id: str
+    fields: dict[str, Any]
+    system: dict[str, Any]
 
 
 @dataclass(slots=True)

@@ -62,8 +62,9 @@ class RowEncoder:
         """
         if not additional:
             try:
-                row = self._row(**self._shape.wire_form(record), **system)
-                return row.SerializeToString()  # type: ignore[no-any-return]  # made at runtime
+                fields = self._shape.wire_form(record)
+                fields.update(system)
+                return self._row(**fields).SerializeToString()  # type: ignore[no-any-return]  # made at runtime
             except _MISFITS:
                 pass  # perhaps an unknown field; the slow path finds out
         fields, unknown = self._shape.take_apart(record, "$")

@@ -11,6 +11,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 from beam_pipeline import dead_letters
 from beam_pipeline.dead_letters import DeadLetter, dead_record
 from beam_pipeline.delivery import AppendTimeouts, TableWriter
+from beam_pipeline.heap import settle_heap
 from beam_pipeline.metrics import ResourceMetrics
 from beam_pipeline.records import Row
 from beam_pipeline.row_batches import RowBatches, Settled
@@ -20,7 +21,7 @@ from schemas.registry import Resource
 
 
 class Append(beam.DoFn):
-    """Row → nothing if it is in the table, DeadLetter if BigQuery refuses it.
+    """Rows → nothing once they are in the table; each that BigQuery refuses → DeadLetter.
 
     Args:
         table: `projects/<project>/datasets/<dataset>/tables/<table>`.
@@ -37,6 +38,7 @@ class Append(beam.DoFn):
 
     def setup(self) -> None:
         """Find the process's connection to the table."""
+        settle_heap()
         descriptor = record_encoder(self._resource).descriptor
         self._writer = TableWriter(self._sink, self._table, descriptor, self._timeouts)
 
@@ -45,11 +47,12 @@ class Append(beam.DoFn):
         self._batches: RowBatches[Row] = RowBatches(self._writer)
         self._refused: list[DeadLetter] = []
 
-    def process(self, element: Row) -> None:
-        """Add the row to a request."""
-        settled = self._batches.add(element.data, element)
-        if settled:
-            self._note(settled)
+    def process(self, element: list[Row]) -> None:
+        """Add the rows to a request."""
+        for row in element:
+            settled = self._batches.add(row.data, row)
+            if settled:
+                self._note(settled)
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         """Wait for every acknowledgement; yield what BigQuery refused."""

