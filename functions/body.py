@@ -15,6 +15,7 @@ from functions.problems import (
     INCOMPLETE_BODY,
     INVALID_ENCODING,
     OVERLOADED,
+    SHUTTING_DOWN,
     Problem,
     retry_later,
 )
@@ -48,6 +49,7 @@ class Bodies:
         self._sweeps = 0
         self._sweeps_allowed = ceil(timeout / _SWEEP_SECONDS)
         self._sweeping = False
+        self._hurrying = False
 
     async def read(self, exchange: Exchange) -> bytes:
         """Return the body, plain. Call `done` with it when its memory is free again.
@@ -68,7 +70,7 @@ class Bodies:
         try:
             if expected < LARGE_BODY:
                 message = await exchange.receive()
-                body = message.get("body", b"")
+                body: bytes = message.get("body", b"")
                 # All at once, as most bodies are?
                 if len(body) >= LARGE_BODY or message.get("more_body", False) or not body:
                     body = await self._collect(exchange, 0, message)
@@ -78,7 +80,7 @@ class Bodies:
             if task is None or task not in self._expired:
                 raise
             task.uncancel()
-            raise Problem(BODY_TIMEOUT, headers=[CLOSE]) from None
+            raise self._gave_up() from None
         finally:
             del self._readers[task]
             self._expired.discard(task)
@@ -97,7 +99,16 @@ class Bodies:
 
     def hurry(self) -> None:
         """Give up every body that is not complete: the process is stopping."""
+        self._hurrying = True
         self._expire(oldest=self._sweeps)
+
+    def _gave_up(self) -> Problem:
+        if self._hurrying:
+            problem = retry_later(SHUTTING_DOWN, "repeat the request: another takes over")
+        else:
+            problem = Problem(BODY_TIMEOUT)
+        problem.headers.append(CLOSE)
+        return problem
 
     async def _collect(self, exchange: Exchange, expected: int, message: Any = None) -> bytes:
         """Join the parts of a body.
