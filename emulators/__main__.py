@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands.add_parser("up", help="run the stack until Ctrl-C", add_help=False)
     commands.add_parser("down", help="end the stack of this folder", add_help=False)
     commands.add_parser("demo", help="a tour of the whole system", add_help=False)
-    serve = commands.add_parser("serve", help="run one emulator")
+    serve = commands.add_parser("serve", help="run one emulator", add_help=False)
     serve.add_argument("emulator", choices=sorted(SERVERS))
     options, rest = parser.parse_known_args(argv)
     module, function = (

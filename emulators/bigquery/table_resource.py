@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext
 from http import HTTPStatus
 from typing import Any
 
@@ -35,22 +36,25 @@ class TableResource:
         self, method: str, names: Sequence[str], scope: Scope, receive: Receive, send: Send
     ) -> None:
         """`names` are project, dataset and, but for an insert, table."""
+        changes = method in ("tables.patch", "tables.update")
         try:
             body = await read_body(scope, receive)
             given = json.loads(body) if body else {}
-            before = None if method == "tables.insert" else self._catalog.get_table(*names)
-            if before is not None and method in ("tables.patch", "tables.update"):
+            before = self._catalog.get_table(*names) if changes else None
+            if before is not None:
                 _check_change(before.schema_.fields, given)
         except (BadBodyError, ValueError) as error:
             await respond(send, 400, error_body(400, "invalid", str(error)))
             return
-        status, resource = await ask(self._app, scope, body)
+        # An append that sees the new schema waits until the table has it.
+        with self._engine.changing if changes else nullcontext():
+            status, resource = await ask(self._app, scope, body)
+            if before is not None and status == HTTPStatus.OK:
+                self._add_columns(names, before)
         if status == HTTPStatus.OK and isinstance(resource, dict):
             reference = resource["tableReference"]
             names = tuple(reference[key] for key in ("projectId", "datasetId", "tableId"))
             table = self._catalog.get_table(*names)
-            if before is not None and table is not None:
-                self._add_columns(names, before, table)
             if table is not None:
                 self._complete(names, table, resource)
         await respond(send, status, resource)
@@ -64,9 +68,10 @@ class TableResource:
             found = self._engine.execute(f"SELECT count(*) FROM {cures.table_ref(names)}")  # noqa: S608 - quoted by bqemulator
             resource["numRows"] = str(found.fetchone()[0])
 
-    def _add_columns(self, names: Sequence[str], before: Any, after: Any) -> None:
+    def _add_columns(self, names: Sequence[str], before: Any) -> None:
         """Completes what bqemulator does in its catalog alone: the next append would fail."""
         old = {field.name for field in before.schema_.fields}
+        after = self._catalog.get_table(*names)
         for name, kind in cures.duckdb_columns(after.schema_.fields):
             if name not in old:
                 table = cures.table_ref(names)

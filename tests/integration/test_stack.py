@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -166,12 +168,37 @@ def test_up_serves_until_down(tmp_path: Path) -> None:
             )
             assert again.returncode == 1
             assert f"(process {up.pid})" in again.stderr
+            answers = _paste((tmp_path / "output").read_text())
+            assert '"accepted":1' in answers["curl"]
+            assert "n" in answers["BIGQUERY_EMULATOR_HOST"]
+            assert "| n |" in answers.get("bq", "| n |")
         finally:
             down = subprocess.run([*command, "down", *folder], cwd=ROOT, timeout=90, check=False)
         assert down.returncode == 0
         assert up.wait(30) == 0
         output.seek(0)
         shown = output.read()
-    for value in (info["endpoint"], *info["api_keys"].values(), "curl ", "bq ", "python"):
+    for value in (info["endpoint"], *info["api_keys"].values()):
         assert value in shown
     assert processes_of(tmp_path) == []
+
+
+def _paste(shown: str) -> dict[str, str]:
+    """What the lines to paste print, by the word that each begins with."""
+    printed = {}
+    for block in shown.split("\n\n"):
+        word = re.split(r"[ =]", block, maxsplit=1)[0]
+        if word in ("curl", "bq", "BIGQUERY_EMULATOR_HOST") and shutil.which(
+            word if word.islower() else "bash"
+        ):
+            done = subprocess.run(
+                ["bash", "-c", block],
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+            assert done.returncode == 0, (block, done.stdout, done.stderr)
+            printed[word] = done.stdout
+    return printed
