@@ -63,6 +63,8 @@ class Hosted(ABC):
                 self._loop.call_soon_threadsafe(self._ended.set)
         if self._thread is not None:
             self._thread.join(START_SECONDS)
+        if self._failure is not None and error is None:
+            raise self._failure
 
     def _run(self, listening: threading.Event) -> None:
         async def main() -> None:

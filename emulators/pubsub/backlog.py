@@ -6,30 +6,19 @@ It knows neither gRPC nor a clock: times are handed in, as seconds on a clock th
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from itertools import count
 from typing import Final
 
 from emulators.pubsub.delivery import AckId, Consumer, Delivered, Delivery, State
 from emulators.pubsub.messages import Message
 from emulators.pubsub.ordering import KeyQueue
+from emulators.pubsub.policy import Policy
 from emulators.pubsub.timers import Timers
 
 # What one answer carries at most, well under what gRPC clients take by default with Google's
 # libraries, so that several streams share a backlog.
 MAX_BATCH_MESSAGES: Final = 1_000
 MAX_BATCH_BYTES: Final = 8_000_000
-
-
-@dataclass(slots=True)
-class Policy:
-    """The settings of a subscription that its backlog follows; they may change while it lives."""
-
-    ordered: bool = False
-    retain_acked: bool = False
-    min_backoff: float = 0.0  # seconds; both 0: redelivered at once
-    max_backoff: float = 0.0
-    max_attempts: int = 0  # 0: no dead-letter policy
 
 
 class Backlog:
@@ -246,18 +235,13 @@ class Backlog:
         if exhausted and self._bury(delivery.message, delivery.failures):
             self._finish(delivery)
             return
-        delay = self._backoff(delivery.failures)
+        delay = self.policy.backoff(delivery.failures)
         delivery.end(State.DELAYED if delay else State.READY)
         if delay:
             delivery.due = now + delay
             self._timers.set(delivery.due, delivery.message.sequence)
         else:
             self._line_up(delivery)
-
-    def _backoff(self, failures: int) -> float:
-        # 2 to the power of 20 times any minimum is over every maximum; more would overflow.
-        grown = self.policy.min_backoff * 2 ** min(failures - 1, 20)
-        return float(min(grown, self.policy.max_backoff))
 
     def _finish(self, delivery: Delivery) -> None:
         delivery.end(State.ACKED)

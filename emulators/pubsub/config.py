@@ -7,9 +7,9 @@ from typing import Any, Final
 import grpc
 from google.pubsub_v1 import types
 
-from emulators.pubsub.backlog import Policy
 from emulators.pubsub.filters import parse_filter
 from emulators.pubsub.names import check_name
+from emulators.pubsub.policy import Policy
 from emulators.rpc import StatusError, invalid, unimplemented
 
 TopicConfig: Final[Any] = types.Topic.pb()

@@ -6,9 +6,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from emulators.pubsub.backlog import MAX_BATCH_BYTES, MAX_BATCH_MESSAGES, Backlog, Policy
+from emulators.pubsub.backlog import MAX_BATCH_BYTES, MAX_BATCH_MESSAGES, Backlog
 from emulators.pubsub.delivery import AckId, Consumer, Delivered
 from emulators.pubsub.messages import Message
+from emulators.pubsub.policy import Policy
 from emulators.rpc import StatusError
 
 DEADLINE = 10.0
