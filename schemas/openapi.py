@@ -26,6 +26,7 @@ _PROBLEMS: Final = {
     "401": "The API key is missing or not one of this resource's.",
     "404": "There is no such resource.",
     "405": "The resource does not know this method.",
+    "408": "The body took too long to arrive.",
     "413": "The body is too large, as sent or after decompression.",
     "415": "The media type or the content encoding is not supported.",
     "422": "Nothing in the body is valid; `errors` says where and why.",
@@ -33,7 +34,7 @@ _PROBLEMS: Final = {
     "500": "The service is not set up rightly; its operator has been told.",
     "503": "Not published in time, so not accepted; repeat after `Retry-After` seconds.",
 }
-_BODY_PROBLEMS: Final = ("400", "413", "415", "422")
+_BODY_PROBLEMS: Final = ("400", "408", "413", "415", "422")
 
 
 def build_openapi(resources: Mapping[str, Resource]) -> dict[str, Any]:
@@ -187,6 +188,10 @@ _RECORD_ERROR: Final = {
         "message": {"type": "string", "description": "What the rule asks for."},
     },
 }
+_ERRORS_TRUNCATED: Final = {
+    "type": "boolean",
+    "description": "True where there are more errors than an answer lists.",
+}
 _SHARED_SCHEMAS: Final = {
     "RecordError": _RECORD_ERROR,
     "Accepted": {
@@ -196,6 +201,7 @@ _SHARED_SCHEMAS: Final = {
             "request_id": {"type": "string", "format": "uuid"},
             "accepted": {"type": "integer", "minimum": 1},
             "rejected": {"type": "integer", "minimum": 0},
+            "errors_truncated": _ERRORS_TRUNCATED,
             "records": {
                 "type": "array",
                 "description": "One entry a record, in the order of the body.",
@@ -224,6 +230,7 @@ _SHARED_SCHEMAS: Final = {
             "status": {"type": "integer"},
             "detail": {"type": "string"},
             "code": {"type": "string", "description": "Stable; meant for programs."},
+            "errors_truncated": _ERRORS_TRUNCATED,
             "request_id": {"type": "string", "format": "uuid"},
             "errors": {
                 "type": "array",

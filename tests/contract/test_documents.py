@@ -1,0 +1,76 @@
+"""The guides name every setting, code and limit that their readers meet."""
+
+import argparse
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from beam_pipeline import dead_letters
+from beam_pipeline.options import VitalflowOptions
+from functions import problems
+from functions.settings import Settings
+from schemas.registry import SCHEMAS_DIR, load_registry
+
+DOCS = SCHEMAS_DIR.parent / "docs"
+OPERATORS = (DOCS / "operators.md").read_text()
+PRODUCERS = (DOCS / "producers.md").read_text()
+
+
+def pipeline_options():
+    parser = argparse.ArgumentParser(add_help=False)
+    VitalflowOptions._add_argparse_args(parser)
+    return [action.option_strings[0] for action in parser._actions]
+
+
+@pytest.mark.parametrize("name", [field.name.upper() for field in fields(Settings)])
+def test_every_setting_of_the_endpoint(name):
+    assert f"`{name}`" in OPERATORS
+
+
+@pytest.mark.parametrize("option", pipeline_options())
+def test_every_option_of_the_pipeline(option):
+    assert f"`{option}`" in OPERATORS
+
+
+def problem_codes():
+    kinds = [value for value in vars(problems).values() if isinstance(value, problems.Kind)]
+    assert len(kinds) > 10
+    return [(kind.code, kind.status) for kind in kinds]
+
+
+@pytest.mark.parametrize(("code", "status"), problem_codes())
+def test_every_problem(code, status):
+    [line] = [line for line in PRODUCERS.splitlines() if f"`{code}`" in line and line[0] == "|"]
+
+    assert str(status) in line
+
+
+def dead_letter_codes():
+    stages = {dead_letters.DECODE, dead_letters.VALIDATE, dead_letters.ENCODE, dead_letters.APPEND}
+    constants = {
+        value
+        for name, value in vars(dead_letters).items()
+        if name.isupper() and isinstance(value, str) and "_" in value
+    }
+    return sorted(constants - stages - {dead_letters.TABLE})
+
+
+@pytest.mark.parametrize("code", dead_letter_codes())
+def test_every_dead_letter_code(code):
+    assert f"| `{code}` |" in OPERATORS
+
+
+@pytest.mark.parametrize("name", load_registry())
+def test_every_resource_is_in_the_data_dictionary(name):
+    assert f"## {name}\n" in (DOCS / "resources.md").read_text()
+
+
+@pytest.mark.parametrize("path", [SCHEMAS_DIR.parent / "README.md", *DOCS.glob("*.md")], ids=str)
+def test_links_lead_somewhere(path: Path):
+    text = path.read_text()
+    links = [part.split(")")[0] for part in text.split("](")[1:]]
+
+    for link in links:
+        if "://" not in link and not link.startswith("#"):
+            assert (path.parent / link.partition("#")[0]).exists(), link
