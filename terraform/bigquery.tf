@@ -156,6 +156,7 @@ resource "google_bigquery_dataset" "ops" {
 
 # No partition filter is required: the _current views look at all of a table.
 resource "google_bigquery_table" "table" {
+  #checkov:skip=CKV_GCP_121:On by default; only examples/minimal, which is there to be destroyed again, turns it off.
   for_each = local.tables
 
   project             = var.project_id
@@ -182,6 +183,8 @@ resource "google_bigquery_table" "table" {
 }
 
 resource "google_bigquery_table" "view" {
+  #checkov:skip=CKV_GCP_121:A view holds no rows; what it reads is protected.
+  #checkov:skip=CKV_GCP_80:A view holds no rows to encrypt; what it reads is encrypted with the key.
   for_each = local.views
 
   project             = var.project_id

@@ -1,6 +1,6 @@
 # The job's workers have no public address: they reach Google's services, and nothing else, through
-# Private Google Access. There is no NAT and no rule that lets anybody in; with Streaming Engine the
-# workers do not talk to one another.
+# Private Google Access. There is no NAT, and nobody is let in: with Streaming Engine the workers do not
+# even talk to one another.
 
 resource "google_compute_network" "pipeline" {
   count = var.network.subnetwork == null ? 1 : 0
@@ -28,6 +28,27 @@ resource "google_compute_subnetwork" "pipeline" {
     aggregation_interval = "INTERVAL_10_MIN"
     flow_sampling        = 0.5
     metadata             = "INCLUDE_ALL_METADATA"
+  }
+}
+
+# So it is without a rule, too; this one logs who tries.
+resource "google_compute_firewall" "deny_ingress" {
+  count = var.network.subnetwork == null ? 1 : 0
+
+  project       = var.project_id
+  name          = "${local.app}-deny-ingress"
+  description   = "Nobody reaches the workers of the Dataflow job."
+  network       = google_compute_network.pipeline[0].id
+  direction     = "INGRESS"
+  priority      = 65000
+  source_ranges = ["0.0.0.0/0"]
+
+  deny {
+    protocol = "all"
+  }
+
+  log_config {
+    metadata = "INCLUDE_ALL_METADATA"
   }
 }
 

@@ -17,7 +17,7 @@ locals {
     cloud_run         = { cloud_run = try(google_project_service_identity.agent["run"].member, null) }
     dataflow = {
       dataflow         = try(google_project_service_identity.agent["dataflow"].member, null)
-      dataflow_workers = try("serviceAccount:service-${data.google_project.this[0].number}@compute-system.iam.gserviceaccount.com", null)
+      dataflow_workers = one([for project in data.google_project.this : "serviceAccount:service-${project.number}@compute-system.iam.gserviceaccount.com"])
     }
     pubsub         = { pubsub = google_project_service_identity.agent["pubsub"].member }
     secret_manager = { secret_manager = try(google_project_service_identity.agent["secretmanager"].member, null) }

@@ -1,0 +1,158 @@
+# What each contract brings with it. Providers are mocked: no test here needs a project or credentials.
+
+mock_provider "google" {}
+mock_provider "google-beta" {}
+
+variables {
+  project_id        = "demo-project"
+  region            = "europe-west3"
+  endpoint_image    = "europe-west3-docker.pkg.dev/demo-project/vitalflow/endpoint@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+  pipeline_image    = "europe-west3-docker.pkg.dev/demo-project/vitalflow/pipeline:1.0.0"
+  pipeline_template = "gs://demo-project-vitalflow-dataflow/templates/1.0.0.json"
+}
+
+run "by_default" {
+  command = plan
+
+  assert {
+    condition     = length(local.resources) == length(fileset("../schemas/resources", "*.schema.json")) && length(local.resources) > 0
+    error_message = "The list of resources is not the folder of contracts."
+  }
+  assert {
+    condition = alltrue([
+      for parts in [
+        google_pubsub_topic.resource, google_pubsub_subscription.pipeline, google_pubsub_subscription.archive,
+        google_secret_manager_secret.api_key, google_service_account.endpoint, google_cloud_run_v2_service.endpoint,
+        google_pubsub_topic_iam_member.endpoint_publisher, google_pubsub_topic_iam_member.endpoint_viewer,
+        google_secret_manager_secret_iam_member.endpoint_accessor, google_secret_manager_secret_iam_member.endpoint_viewer,
+        google_pubsub_subscription_iam_member.pipeline_subscriber, google_pubsub_subscription_iam_member.pipeline_viewer,
+      ] : keys(parts) == keys(local.resources)
+    ])
+    error_message = "A resource lacks a part, or a part belongs to no resource."
+  }
+  assert {
+    condition = alltrue([
+      for name in keys(local.resources) :
+      google_pubsub_topic.resource[name].name == name
+      && google_pubsub_subscription.pipeline[name].name == "${name}-pipeline"
+      && google_secret_manager_secret.api_key[name].secret_id == "${name}-api-key"
+    ])
+    error_message = "Endpoint and pipeline find topic, subscription and secret by these names."
+  }
+  assert {
+    condition = alltrue([
+      for topic in google_pubsub_topic.resource :
+      topic.message_retention_duration == "604800s"
+      && topic.message_storage_policy[0].allowed_persistence_regions == toset(["europe-west3"])
+    ])
+    error_message = "A topic keeps messages for seven days, in its region."
+  }
+  assert {
+    condition = alltrue([
+      for subscription in google_pubsub_subscription.pipeline :
+      length(subscription.dead_letter_policy) == 0
+      && length(subscription.retry_policy) == 0
+      && !subscription.enable_exactly_once_delivery
+      && !subscription.enable_message_ordering
+      && subscription.expiration_policy[0].ttl == ""
+      && subscription.ack_deadline_seconds == 60
+      && subscription.message_retention_duration == "604800s"
+    ])
+    error_message = "Dataflow supports no such policy, or the subscription could expire."
+  }
+  assert {
+    condition = alltrue([
+      for subscription in google_pubsub_subscription.archive :
+      subscription.cloud_storage_config[0].avro_config[0].write_metadata
+      && subscription.expiration_policy[0].ttl == ""
+      && tonumber(trimsuffix(subscription.cloud_storage_config[0].max_duration, "s")) <= subscription.ack_deadline_seconds
+    ])
+    error_message = "The archive keeps attributes, and a file is not open for longer than the deadline."
+  }
+  assert {
+    condition = alltrue([
+      for name, service in google_cloud_run_v2_service.endpoint :
+      { for env in service.template[0].containers[0].env : env.name => env.value } == { PROJECT_ID = "demo-project", FUNCTION_TARGET = name }
+    ])
+    error_message = "A service learns its project and its resource, and no secret."
+  }
+  assert {
+    condition = alltrue([
+      for service in google_cloud_run_v2_service.endpoint :
+      service.template[0].containers[0].startup_probe[0].http_get[0].path == "/readyz"
+      && service.template[0].containers[0].liveness_probe[0].http_get[0].path == "/livez"
+      && service.template[0].containers[0].startup_probe[0].period_seconds * service.template[0].containers[0].startup_probe[0].failure_threshold <= 240
+    ])
+    error_message = "Traffic waits for /readyz, within the four minutes of Cloud Run; /livez alone restarts."
+  }
+  assert {
+    condition     = alltrue([for service in google_cloud_run_v2_service.endpoint : service.ingress == "INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER"])
+    error_message = "By default a service is not to be reached from the internet."
+  }
+  assert {
+    condition     = alltrue([for id in values(local.account_ids) : can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", id))])
+    error_message = "A service account's id is malformed."
+  }
+  assert {
+    condition = (
+      google_dataflow_flex_template_job.pipeline[0].ip_configuration == "WORKER_IP_PRIVATE"
+      && google_dataflow_flex_template_job.pipeline[0].enable_streaming_engine
+      && google_dataflow_flex_template_job.pipeline[0].on_delete == "drain"
+      && google_dataflow_flex_template_job.pipeline[0].max_workers == 10
+      && google_dataflow_flex_template_job.pipeline[0].parameters == tomap({ dataset = "healthcare", ops_dataset = "healthcare_ops" })
+      && google_dataflow_flex_template_job.pipeline[0].service_account_email == "vitalflow-pipeline@demo-project.iam.gserviceaccount.com"
+    )
+    error_message = "The job's arguments are not what they should be by default."
+  }
+  assert {
+    condition     = google_compute_subnetwork.pipeline[0].private_ip_google_access
+    error_message = "Workers without a public address need Private Google Access."
+  }
+}
+
+run "otherwise" {
+  command = plan
+  variables {
+    endpoint          = { max_instances = 7 }
+    resource_settings = { patients = { max_instances = 50, startup_probe_path = "/livez" } }
+    pipeline          = { at_least_once = true, min_workers = 3 }
+    network           = { subnetwork = "projects/net-project/regions/europe-west3/subnetworks/workers" }
+  }
+
+  assert {
+    condition = (
+      google_cloud_run_v2_service.endpoint["patients"].template[0].scaling[0].max_instance_count == 50
+      && google_cloud_run_v2_service.endpoint["patients"].template[0].containers[0].startup_probe[0].http_get[0].path == "/livez"
+      && alltrue([for name, service in google_cloud_run_v2_service.endpoint : service.template[0].scaling[0].max_instance_count == 7 if name != "patients"])
+    )
+    error_message = "Only the named resource differs."
+  }
+  assert {
+    condition = (
+      google_dataflow_flex_template_job.pipeline[0].additional_experiments == toset(["streaming_mode_at_least_once"])
+      && google_dataflow_flex_template_job.pipeline[0].additional_pipeline_options == toset(["dataflow_service_options=min_num_workers=3"])
+      && endswith(google_dataflow_flex_template_job.pipeline[0].subnetwork, "/projects/net-project/regions/europe-west3/subnetworks/workers")
+      && length(google_compute_network.pipeline) == 0
+    )
+    error_message = "Streaming mode, floor of workers or a given subnetwork did not reach the job."
+  }
+}
+
+# Before there are images: everything that they are built into, and nothing that needs them.
+run "first_apply" {
+  command = plan
+  variables {
+    endpoint_image    = null
+    pipeline_image    = null
+    pipeline_template = null
+  }
+
+  assert {
+    condition     = length(google_cloud_run_v2_service.endpoint) == 0 && length(google_dataflow_flex_template_job.pipeline) == 0
+    error_message = "Without images there can be no service and no job."
+  }
+  assert {
+    condition     = length(google_pubsub_topic.resource) == length(local.resources) && google_artifact_registry_repository.images.format == "DOCKER"
+    error_message = "The first apply makes topics and the repository."
+  }
+}

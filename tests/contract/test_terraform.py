@@ -1,0 +1,276 @@
+"""What Terraform plans follows from the contracts, and fits the code that runs on it.
+
+Plans alone: nothing here needs a project or credentials, whichever provider `terraform init` finds.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from functions import auth
+from functions.settings import Settings
+from schemas.registry import load_registry
+
+ROOT = Path(__file__).parents[2]
+# The longest name that a contract may have, and one that ends where Cloud Run would not let it.
+NEW_RESOURCE = "devices_" + "x" * 31 + "_"
+# Data sources, which ask Google even in a plan, come with kms_keys and with a budget only.
+MAIN = """
+provider "google" {
+  access_token = "none"
+}
+provider "google-beta" {
+  access_token = "none"
+}
+variable "schemas_path" {
+  type = string
+}
+module "vitalflow" {
+  source            = "./terraform"
+  project_id        = "demo-project"
+  region            = "europe-west3"
+  schemas_path      = var.schemas_path
+  endpoint_image    = "europe-west3-docker.pkg.dev/demo-project/vitalflow/endpoint:1"
+  pipeline_image    = "europe-west3-docker.pkg.dev/demo-project/vitalflow/pipeline:1"
+  pipeline_template = "gs://demo-project-vitalflow-dataflow/templates/1.json"
+  endpoint          = { allow_unauthenticated = true }
+  load_balancer     = { domains = ["ingest.example.org"] }
+  access = {
+    analysts     = ["group:analysts@example.org"]
+    phi_readers  = ["group:phi@example.org"]
+    operators    = ["group:operators@example.org"]
+    replayers    = ["group:replay@example.org"]
+    key_managers = ["group:keys@example.org"]
+  }
+}
+"""
+
+pytestmark = pytest.mark.timeout(300)
+
+
+class Plan(NamedTuple):
+    """What a first apply would make, by address; `unknown` says which values only it will know."""
+
+    values: dict[str, dict[str, Any]]
+    unknown: dict[str, Any]
+
+    def of_type(self, type_: str) -> dict[str, dict[str, Any]]:
+        prefix = f"module.vitalflow.{type_}."
+        return {address: v for address, v in self.values.items() if address.startswith(prefix)}
+
+
+class Workspace:
+    """A copy of the module, so that nothing is written into the tree."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        shutil.copytree(
+            ROOT / "terraform",
+            folder / "terraform",
+            ignore=shutil.ignore_patterns(".terraform*", "*.tfstate*", "examples", "tests"),
+        )
+        (folder / "main.tf").write_text(MAIN)
+
+    def terraform(self, *arguments: str) -> str:
+        run = subprocess.run(
+            ["terraform", *arguments, "-no-color"],
+            cwd=self.folder,
+            env={**os.environ, "TF_IN_AUTOMATION": "1", "TF_INPUT": "0"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=240,
+        )
+        if run.returncode:
+            raise RuntimeError(run.stderr)
+        return run.stdout
+
+    def plan(self, schemas_path: Path) -> Plan:
+        self.terraform("plan", f"-var=schemas_path={schemas_path}", "-out=plan", "-lock=false")
+        document = json.loads(self.terraform("show", "-json", "plan"))
+        changes = {
+            change["address"]: change["change"]
+            for change in document["resource_changes"]
+            if change["mode"] == "managed"
+        }
+        return Plan(
+            {address: change["after"] for address, change in changes.items()},
+            {address: change["after_unknown"] for address, change in changes.items()},
+        )
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    if not shutil.which("terraform"):
+        pytest.skip("terraform is not installed")
+    workspace = Workspace(tmp_path_factory.mktemp("terraform"))
+    try:
+        workspace.terraform("init", "-backend=false")
+    except RuntimeError as error:
+        if "Failed to query available provider packages" not in str(error):
+            raise
+        pytest.skip("no registry or mirror has the Google provider; see TF_CLI_CONFIG_FILE")
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def plan(workspace: Workspace) -> Plan:
+    return workspace.plan(ROOT / "schemas")
+
+
+@pytest.fixture(scope="module")
+def larger_plan(workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    return workspace.plan(add_resource(tmp_path_factory.mktemp("schemas")))
+
+
+def add_resource(folder: Path) -> Path:
+    """Copy the contracts, and what is generated from them, with one resource more."""
+    schemas = folder / "schemas"
+    for part in ("resources", "bigquery"):
+        shutil.copytree(ROOT / "schemas" / part, schemas / part)
+    model = min(load_registry(ROOT / "schemas"))
+    for path in [path for path in schemas.rglob("*") if path.is_file()]:
+        if re.fullmatch(rf"{model}(_current|_events)?\.(schema\.json|json|sql)", path.name):
+            copy = path.with_name(path.name.replace(model, NEW_RESOURCE, 1))
+            copy.write_text(path.read_text().replace(model, NEW_RESOURCE))
+    return schemas
+
+
+def test_new_resource_adds_and_changes_nothing_but_the_url_map(
+    plan: Plan, larger_plan: Plan
+) -> None:
+    added = larger_plan.values.keys() - plan.values.keys()
+    changed = {
+        address
+        for address in plan.values.keys() & larger_plan.values.keys()
+        if (plan.values[address], plan.unknown[address])
+        != (larger_plan.values[address], larger_plan.unknown[address])
+    }
+    assert plan.values.keys() <= larger_plan.values.keys()
+    assert all(NEW_RESOURCE in address for address in added)
+    # One object holds every path of a load balancer; it grows in place.
+    assert changed == {'module.vitalflow.google_compute_url_map.external["external"]'}
+
+
+def test_new_resource_gets_as_much_as_the_others(plan: Plan, larger_plan: Plan) -> None:
+    def parts(of: Plan, name: str) -> set[str]:
+        pattern = re.compile(rf'\["{name}(?P<rest>_current|_events| [^"]*)?"\]$')
+        return {
+            pattern.sub(lambda match: match["rest"] or "", address)
+            for address in of.values
+            if pattern.search(address)
+        }
+
+    assert parts(larger_plan, NEW_RESOURCE)
+    for name in load_registry(ROOT / "schemas"):
+        assert parts(plan, name) == parts(larger_plan, NEW_RESOURCE)
+
+
+def test_longest_name_fits_everywhere(larger_plan: Plan) -> None:
+    (service,) = (
+        values["name"]
+        for address, values in larger_plan.of_type("google_cloud_run_v2_service").items()
+        if NEW_RESOURCE in address
+    )
+    (account,) = (
+        values["account_id"]
+        for address, values in larger_plan.of_type("google_service_account").items()
+        if NEW_RESOURCE in address
+    )
+    assert re.fullmatch(r"[a-z][a-z0-9-]{0,47}[a-z0-9]", service)
+    assert re.fullmatch(r"[a-z][a-z0-9-]{4,28}[a-z0-9]", account)
+
+
+@pytest.mark.parametrize(
+    "type_",
+    [
+        "google_secret_manager_secret_version",
+        "google_secret_manager_regional_secret_version",
+        "google_service_account_key",
+        "random_password",
+        "tls_private_key",
+    ],
+)
+def test_state_holds_no_secret(plan: Plan, type_: str) -> None:
+    assert not plan.of_type(type_)
+
+
+def test_service_accounts_have_no_project_wide_role_but_the_workers(plan: Plan) -> None:
+    bindings = {
+        (values["role"], values["member"])
+        for address, values in plan.values.items()
+        if re.match(
+            r"module\.vitalflow\.google_(project|folder|organization)_iam_member\.", address
+        )
+        and not values["member"].startswith(("group:", "user:"))
+    }
+    assert bindings == {
+        (
+            "roles/dataflow.worker",
+            "serviceAccount:vitalflow-pipeline@demo-project.iam.gserviceaccount.com",
+        )
+    }
+
+
+def test_no_policy_is_taken_over_whole(plan: Plan) -> None:
+    """An authoritative binding would remove what others in the project were given."""
+    assert not [a for a in plan.values if re.search(r"_iam_(policy|binding)\.", a)]
+
+
+def test_nobody_is_everybody(plan: Plan) -> None:
+    everybody = {"allUsers", "allAuthenticatedUsers"}
+    assert not [a for a, values in plan.values.items() if values.get("member") in everybody]
+    for dataset in plan.of_type("google_bigquery_dataset").values():
+        groups = {
+            access["special_group"] for access in dataset["access"] if access["special_group"]
+        }
+        assert groups == {"projectOwners"}
+
+
+def test_endpoints_start_with_what_they_are_given(plan: Plan) -> None:
+    services = plan.of_type("google_cloud_run_v2_service")
+    assert len(services) == len(load_registry(ROOT / "schemas"))
+    for service in services.values():
+        container = service["template"][0]["containers"][0]
+        env = {variable["name"]: variable["value"] for variable in container["env"]}
+        assert env.pop("FUNCTION_TARGET") in load_registry(ROOT / "schemas")
+        assert Settings.from_env(env) == Settings(project_id="demo-project")
+
+
+def test_alerts_look_for_lines_that_are_logged(plan: Plan) -> None:
+    policies = json.dumps(plan.of_type("google_monitoring_alert_policy"))
+    (metric,) = plan.of_type("google_logging_metric").values()
+    sources = "".join(path.read_text() for path in (ROOT / "functions").glob("*.py"))
+    message = "Secret Manager does not answer"
+    assert message in policies
+    assert message in Path(auth.__file__).read_text()
+    assert 'jsonPayload.logger=\\"vitalflow.app\\"' in json.dumps(metric["filter"])
+    assert 'get_logger("app")' in sources
+    assert '"publish_refused"' in sources
+    assert "publish_refused" in policies
+
+
+def test_charts_show_counters_that_the_pipeline_counts(plan: Plan) -> None:
+    metrics = pytest.importorskip("beam_pipeline.metrics").ResourceMetrics("patients")
+    counted = {
+        metric.metric_name.name for metric in vars(metrics).values() if not isinstance(metric, str)
+    }
+    (dashboard,) = plan.of_type("google_monitoring_dashboard").values()
+    policies = plan.of_type("google_monitoring_alert_policy")
+    text = dashboard["dashboard_json"] + json.dumps(policies)
+    shown = set(re.findall(r'metric_name=~?\\+"([a-z_]+?)(?:_\(MEAN\|MAX\)|\.\*)?\\+"', text))
+    assert shown >= {"read", "loaded", "end_to_end_latency_ms", "dead_"}
+    assert shown - {"dead_"} <= counted
+
+
+def test_job_gets_parameters_that_it_takes(plan: Plan) -> None:
+    options = pytest.importorskip("beam_pipeline.options")
+    (job,) = plan.of_type("google_dataflow_flex_template_job").values()
+    parsed = options.VitalflowOptions([f"--{k}={v}" for k, v in job["parameters"].items()])
+    assert {name: getattr(parsed, name) for name in job["parameters"]} == job["parameters"]
