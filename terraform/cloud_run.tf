@@ -66,7 +66,11 @@ resource "google_cloud_run_v2_service" "endpoint" {
       }
 
       dynamic "env" {
-        for_each = merge(each.value.env, { PROJECT_ID = var.project_id, FUNCTION_TARGET = each.key })
+        for_each = merge(
+          { WORKERS = each.value.cpu },
+          each.value.env,
+          { PROJECT_ID = var.project_id, FUNCTION_TARGET = each.key },
+        )
         content {
           name  = env.key
           value = env.value

@@ -15,7 +15,7 @@ variable "endpoint" {
     - ingress: all, internal, or internal-and-cloud-load-balancing
     - allow_unauthenticated: whether Cloud Run lets callers through without a Google identity; the API key is always asked for
     - custom_audiences: audiences of ID tokens besides the service's own URL; the load balancer's domains are added
-    - cpu, memory: of an instance; one instance runs one process
+    - cpu, memory: of an instance, which runs one process (WORKERS) for each CPU; give each 512Mi at least
     - concurrency: requests at a time in an instance
     - min_instances, max_instances: bounds of scaling; with 0, the first request waits for a start
     - timeout_seconds: of a request, the body's arrival included

@@ -72,7 +72,7 @@ run "by_default" {
   assert {
     condition = alltrue([
       for name, service in google_cloud_run_v2_service.endpoint :
-      { for env in service.template[0].containers[0].env : env.name => env.value } == { PROJECT_ID = "demo-project", FUNCTION_TARGET = name }
+      { for env in service.template[0].containers[0].env : env.name => env.value } == { PROJECT_ID = "demo-project", FUNCTION_TARGET = name, WORKERS = "1" }
     ])
     error_message = "A service learns its project and its resource, and no secret."
   }
