@@ -1,6 +1,7 @@
 """What a contract becomes in BigQuery: the table's definition and the views that people query."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,6 +105,26 @@ FROM (
 )
 WHERE age = 1 AND is_active
 """)
+
+
+_EACH_RESOURCE = re.compile(
+    r"^ *-- for each resource\n(.*?)^( *)-- union all\n", re.DOTALL | re.MULTILINE
+)
+
+
+def system_view_query(text: str, resources: Iterable[str]) -> str:
+    """Return the text of a view in `schemas/system/`, which may speak of all resources.
+
+    What stands between the lines `-- for each resource` and `-- union all` is repeated for each
+    of them, with its name for `${resource}`.
+    """
+    names = sorted(resources)
+
+    def repeat(block: re.Match[str]) -> str:
+        union = f"{block[2]}UNION ALL\n"
+        return union.join(block[1].replace("${resource}", name) for name in names)
+
+    return _EACH_RESOURCE.sub(repeat, text)
 
 
 def load_tables(

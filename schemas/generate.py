@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from schemas.bigquery import table_definition, view_queries
+from schemas.bigquery import system_view_query, table_definition, view_queries
 from schemas.bounds import bounded
 from schemas.columns import Column, JsonSchema, SchemaError
 from schemas.compatibility import breaking_changes, self_contained
@@ -63,7 +63,7 @@ def generated_files(registry: Registry, schemas_dir: Path) -> Iterator[tuple[Pat
     for path in sorted((schemas_dir / "system").glob("*.json")):
         yield tables / path.name, _json(json.loads(path.read_bytes()))
     for path in sorted((schemas_dir / "system").glob("*.sql")):
-        yield views / path.name, path.read_text()
+        yield views / path.name, system_view_query(path.read_text(), registry)
     yield schemas_dir / "openapi.yaml", _yaml(build_openapi(registry))
     docs = schemas_dir.parent / "docs"
     if docs.is_dir():

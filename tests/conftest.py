@@ -2,12 +2,16 @@
 
 from hypothesis import settings
 
+# Each after those that it imports, else pytest cannot rewrite their asserts.
 pytest_plugins = [
-    "tests.fixtures.bigquery",
     "tests.fixtures.contracts",
-    "tests.fixtures.endpoint",
+    "tests.fixtures.bigquery",
     "tests.fixtures.pubsub",
     "tests.fixtures.secret_manager",
+    "tests.fixtures.endpoint",
+    "tests.fixtures.endpoint_process",
+    "tests.fixtures.pipeline",
+    "tests.fixtures.ops",
 ]
 
 # Machines that build are shared: the time of one example says nothing.

@@ -2,7 +2,13 @@ import json
 
 import pytest
 
-from schemas.bigquery import load_tables, load_views, table_definition, view_queries
+from schemas.bigquery import (
+    load_tables,
+    load_views,
+    system_view_query,
+    table_definition,
+    view_queries,
+)
 from schemas.generate import main as generate
 from tests.fixtures.contracts import contract
 
@@ -81,3 +87,25 @@ def test_loaded_tables_carry_only_policy_tags_that_exist(generated):
     name = next(field for field in tagged["schema"]["fields"] if field["name"] == "name")
     assert name["policyTags"] == {"names": ["projects/p/tag"]}
     assert "${" not in json.dumps(tagged)
+
+
+def test_system_view_repeats_a_part_for_each_resource():
+    text = (
+        "WITH events AS (\n"
+        "  -- for each resource\n"
+        "  SELECT '${resource}' FROM `${project}.${dataset}.${resource}`\n"
+        "  -- union all\n"
+        ")\n"
+    )
+
+    assert system_view_query(text, ["widgets", "gadgets"]) == (
+        "WITH events AS (\n"
+        "  SELECT 'gadgets' FROM `${project}.${dataset}.gadgets`\n"
+        "  UNION ALL\n"
+        "  SELECT 'widgets' FROM `${project}.${dataset}.widgets`\n"
+        ")\n"
+    )
+
+
+def test_system_view_without_such_a_part_stays_as_it_is():
+    assert system_view_query("SELECT 1\n", ["widgets"]) == "SELECT 1\n"
