@@ -127,7 +127,7 @@ class _Connection:
     """One AppendRows call, from its first request until it breaks; it is never reopened."""
 
     def __init__(self, open_call: OpenCall, stream_name: str) -> None:
-        self.is_closed = False
+        self._error: AppendError | None = None
         self._requests: SimpleQueue[Any] = SimpleQueue()
         self._waiting: deque[Append] = deque()
         self._lock = threading.Lock()
@@ -137,12 +137,16 @@ class _Connection:
         self._call = open_call(requests, metadata=metadata)
         threading.Thread(target=self._read, name="append-rows-reader", daemon=True).start()
 
+    @property
+    def is_closed(self) -> bool:
+        return self._error is not None
+
     def send(self, request: Any) -> Append:
         append = Append(self, len(request.proto_rows.rows.serialized_rows))
         # Answers come in the order of the requests: both queues are filled as one.
         with self._lock:
-            if self.is_closed:
-                append.fail(AppendUnavailableError("ABORTED"))
+            if self._error is not None:
+                append.fail(self._error)
             else:
                 self._waiting.append(append)
                 self._requests.put(_Request.wrap(request))
@@ -151,9 +155,9 @@ class _Connection:
     def fail(self, error: AppendError) -> None:
         """Close, and tell all that wait for an answer that none will come."""
         with self._lock:
-            if self.is_closed:
+            if self._error is not None:
                 return
-            self.is_closed = True
+            self._error = error
             waiting, self._waiting = self._waiting, deque()
             self._requests.put(None)  # ends the thread in which gRPC takes the requests
         self._call.cancel()
