@@ -1,7 +1,7 @@
 # https://DOMAIN/v1/<resource> → the service of that resource.
 #
-# A new resource adds a group, a backend and the rest of its own; of what is already there it changes
-# the URL map alone, in place: that one object lists every path. (A URL mask would spare it, but it maps
+# A new resource adds a group and a backend of its own; of what is here already it changes the URL map
+# alone, in place: that one object lists every path. (A URL mask would spare it, but it maps
 # a path to a service of the same name, and services' names take no underscore.)
 #
 # Port 80 is closed, not redirected: a client that tries it would send its key in the clear first.

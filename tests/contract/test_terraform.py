@@ -15,6 +15,7 @@ import pytest
 
 from functions import auth
 from functions.settings import Settings
+from schemas.generate import generated_files
 from schemas.registry import load_registry
 
 ROOT = Path(__file__).parents[2]
@@ -75,6 +76,9 @@ class Workspace:
             folder / "terraform",
             ignore=shutil.ignore_patterns(".terraform*", "*.tfstate*", "examples", "tests"),
         )
+        # Both plans are of one state of the contracts, whatever happens in the tree meanwhile.
+        self.schemas = folder / "schemas"
+        shutil.copytree(ROOT / "schemas", self.schemas)
         (folder / "main.tf").write_text(MAIN)
 
     def terraform(self, *arguments: str) -> str:
@@ -121,29 +125,29 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 @pytest.fixture(scope="module")
 def plan(workspace: Workspace) -> Plan:
-    return workspace.plan(ROOT / "schemas")
+    return workspace.plan(workspace.schemas)
 
 
 @pytest.fixture(scope="module")
 def larger_plan(workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Plan:
-    return workspace.plan(add_resource(tmp_path_factory.mktemp("schemas")))
+    return workspace.plan(add_resource(workspace.schemas, tmp_path_factory.mktemp("larger")))
 
 
-def add_resource(folder: Path) -> Path:
-    """Copy the contracts, and what is generated from them, with one resource more."""
+def add_resource(original: Path, folder: Path) -> Path:
+    """Copy the contracts with one more, and generate what follows from them."""
     schemas = folder / "schemas"
-    for part in ("resources", "bigquery"):
-        shutil.copytree(ROOT / "schemas" / part, schemas / part)
-    model = min(load_registry(ROOT / "schemas"))
-    for path in [path for path in schemas.rglob("*") if path.is_file()]:
-        if re.fullmatch(rf"{model}(_current|_events)?\.(schema\.json|json|sql)", path.name):
-            copy = path.with_name(path.name.replace(model, NEW_RESOURCE, 1))
-            copy.write_text(path.read_text().replace(model, NEW_RESOURCE))
+    shutil.copytree(original, schemas)
+    model = min(load_registry(original))
+    text = (schemas / "resources" / f"{model}.schema.json").read_text()
+    new = schemas / "resources" / f"{NEW_RESOURCE}.schema.json"
+    new.write_text(text.replace(model, NEW_RESOURCE))
+    for path, content in generated_files(load_registry(schemas), schemas):
+        path.write_text(content)
     return schemas
 
 
-def test_new_resource_adds_and_changes_nothing_but_the_url_map(
-    plan: Plan, larger_plan: Plan
+def test_new_resource_adds_and_changes_only_what_lists_all(
+    plan: Plan, larger_plan: Plan, workspace: Workspace
 ) -> None:
     added = larger_plan.values.keys() - plan.values.keys()
     changed = {
@@ -154,8 +158,14 @@ def test_new_resource_adds_and_changes_nothing_but_the_url_map(
     }
     assert plan.values.keys() <= larger_plan.values.keys()
     assert all(NEW_RESOURCE in address for address in added)
-    # One object holds every path of a load balancer; it grows in place.
-    assert changed == {'module.vitalflow.google_compute_url_map.external["external"]'}
+    # One object holds every path of a load balancer, and a view over all tables names each: both
+    # grow in place, and neither holds data.
+    views = {
+        f'module.vitalflow.google_bigquery_table.view["{path.stem}"]'
+        for path in (workspace.schemas / "bigquery" / "views").glob("*.sql")
+        if all(f".{name}`" in path.read_text() for name in load_registry(workspace.schemas))
+    }
+    assert changed == {'module.vitalflow.google_compute_url_map.external["external"]'} | views
 
 
 def test_new_resource_gets_as_much_as_the_others(plan: Plan, larger_plan: Plan) -> None:
