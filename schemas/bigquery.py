@@ -9,10 +9,19 @@ from string import Template
 from typing import Any, Final
 
 from schemas.columns import Column
-from schemas.registry import Resource, default_schemas_dir
+from schemas.registry import DATA, OPS, Resource, default_schemas_dir
 
-DATA: Final = "data"
-OPS: Final = "ops"
+__all__ = [
+    "DATA",
+    "OPS",
+    "View",
+    "load_tables",
+    "load_views",
+    "system_view_query",
+    "table_definition",
+    "view_queries",
+]
+
 _DATASET_LINE: Final = "-- dataset: "
 _MILLISECONDS_A_DAY: Final = 86_400_000
 
@@ -34,7 +43,7 @@ def table_definition(resource: Resource) -> dict[str, Any]:
     """
     columns = {column.name: column.column for column in resource.columns}
     return {
-        "dataset": DATA,
+        "dataset": resource.dataset,
         "tableId": resource.name,
         "description": resource.description,
         "timePartitioning": {
@@ -69,14 +78,15 @@ def view_queries(resource: Resource) -> dict[str, str]:
     """
     columns = {column.name: column.column for column in resource.columns}
     names = {
-        "dataset_line": _DATASET_LINE + DATA,
+        "dataset_line": _DATASET_LINE + resource.dataset,
+        "dataset": "dataset" if resource.dataset == DATA else "ops_dataset",
         "resource": resource.name,
         "key": ", ".join(columns[name] for name in resource.key),
     }
-    return {
-        f"{resource.name}_events": _EVENTS.substitute(names),
-        f"{resource.name}_current": _CURRENT.substitute(names),
-    }
+    views = {f"{resource.name}_events": _EVENTS.substitute(names)}
+    if resource.dataset == DATA:  # what the system writes has no later state
+        views[f"{resource.name}_current"] = _CURRENT.substitute(names)
+    return views
 
 
 # A repeat has the same event_id; its first arrival is kept.
@@ -88,7 +98,7 @@ FROM (
   SELECT *, ROW_NUMBER() OVER (
     PARTITION BY event_id ORDER BY publish_ts, created_ts
   ) AS arrival
-  FROM `$${project}.$${dataset}.$resource`
+  FROM `$${project}.$${$dataset}.$resource`
 )
 WHERE arrival = 1
 """)

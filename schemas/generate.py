@@ -18,7 +18,12 @@ from schemas.bounds import bounded
 from schemas.columns import Column, JsonSchema, SchemaError
 from schemas.compatibility import breaking_changes, self_contained
 from schemas.openapi import build_openapi
-from schemas.registry import Registry, default_schemas_dir, load_registry
+from schemas.registry import (
+    Registry,
+    default_schemas_dir,
+    load_registry,
+    load_system_registry,
+)
 
 _COMPONENTS = "#/components/schemas/"
 
@@ -35,6 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     schemas_dir = default_schemas_dir()
     try:
         registry = load_registry(schemas_dir)
+        refuse_taken_names(registry, schemas_dir)
         refuse_breaking_changes(schemas_dir / "openapi.yaml", registry, options.remove)
     except SchemaError as error:
         sys.stderr.write(f"{error}\n")
@@ -56,11 +62,11 @@ def generated_files(registry: Registry, schemas_dir: Path) -> Iterator[tuple[Pat
     """Yield the path and the text of every generated file."""
     tables = schemas_dir / "bigquery" / "tables"
     views = schemas_dir / "bigquery" / "views"
-    for resource in registry.values():
+    for resource in (*registry.values(), *load_system_registry(schemas_dir).values()):
         yield tables / f"{resource.name}.json", _json(table_definition(resource))
         for name, sql in view_queries(resource).items():
             yield views / f"{name}.sql", sql
-    for path in sorted((schemas_dir / "system").glob("*.json")):
+    for path in _system_tables(schemas_dir):
         yield tables / path.name, _json(json.loads(path.read_bytes()))
     for path in sorted((schemas_dir / "system").glob("*.sql")):
         yield views / path.name, system_view_query(path.read_text(), registry)
@@ -68,6 +74,24 @@ def generated_files(registry: Registry, schemas_dir: Path) -> Iterator[tuple[Pat
     docs = schemas_dir.parent / "docs"
     if docs.is_dir():
         yield docs / "resources.md", _data_dictionary(registry)
+
+
+def refuse_taken_names(registry: Registry, schemas_dir: Path) -> None:
+    """Compare the resources' names with those of the system's own tables and views.
+
+    Raises:
+        SchemaError: Two would have the same topic or the same generated file.
+    """
+    system = load_system_registry(schemas_dir)
+    taken = {*system, *(path.stem for path in _system_tables(schemas_dir))}
+    for name in sorted(taken & registry.keys()):
+        raise SchemaError(f"{name}.schema.json", "$", "is the name of a table of the system's own")
+
+
+def _system_tables(schemas_dir: Path) -> list[Path]:
+    """Return the tables that are written down as BigQuery describes them."""
+    paths = sorted((schemas_dir / "system").glob("*.json"))
+    return [path for path in paths if not path.name.endswith(".schema.json")]
 
 
 def refuse_breaking_changes(published: Path, registry: Registry, removed: list[str]) -> None:

@@ -16,6 +16,8 @@ from schemas.columns import Column, SchemaError, map_columns
 
 __all__ = [
     "AUDIT_FIELDS",
+    "DATA",
+    "OPS",
     "SCHEMAS_DIR",
     "SYSTEM_COLUMNS",
     "Column",
@@ -23,7 +25,12 @@ __all__ = [
     "Resource",
     "SchemaError",
     "load_registry",
+    "load_system_registry",
 ]
+
+# The two datasets, by what is in them; their names are the deployment's.
+DATA: Final = "data"
+OPS: Final = "ops"
 
 SCHEMAS_DIR: Final = Path(__file__).parent
 SCHEMAS_DIR_VARIABLE: Final = "VITALFLOW_SCHEMAS"
@@ -83,6 +90,7 @@ class Resource:
     unknown_fields: str
     schema: dict[str, Any]
     columns: tuple[Column, ...]
+    dataset: str = DATA
 
     @cached_property
     def table_columns(self) -> tuple[Column, ...]:
@@ -121,15 +129,28 @@ def load_registry(schemas_dir: Path | None = None) -> Registry:
         SchemaError: A file breaks the metaschema, or has no counterpart in BigQuery.
     """
     folder = (schemas_dir or default_schemas_dir()) / "resources"
-    metaschema = _read_json(SCHEMAS_DIR / "metaschema.json")
-    checker = jsonschema_rs.Draft202012Validator(metaschema, validate_formats=True)
-    resources = {}
-    for path in sorted(folder.glob("*.schema.json")):
-        resource = _load_resource(path, checker)
-        resources[resource.name] = resource
+    resources = _load_folder(folder, DATA)
     if not resources:
         raise SchemaError(str(folder), "$", "holds no *.schema.json")
     return Registry(resources)
+
+
+def load_system_registry(schemas_dir: Path | None = None) -> Registry:
+    """Read and check every `system/<name>.schema.json`: records that the system writes itself.
+
+    They have a topic, a subscription and a table in the dataset of operations, and take the way of
+    any record; but no endpoint takes them from outside. Arguments and errors as `load_registry`.
+    """
+    folder = (schemas_dir or default_schemas_dir()) / "system"
+    return Registry(_load_folder(folder, OPS))
+
+
+def _load_folder(folder: Path, dataset: str) -> dict[str, Resource]:
+    metaschema = _read_json(SCHEMAS_DIR / "metaschema.json")
+    checker = jsonschema_rs.Draft202012Validator(metaschema, validate_formats=True)
+    paths = sorted(folder.glob("*.schema.json"))
+    resources = [_load_resource(path, checker, dataset) for path in paths]
+    return {resource.name: resource for resource in resources}
 
 
 def default_schemas_dir() -> Path:
@@ -156,7 +177,9 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def _load_resource(path: Path, checker: jsonschema_rs.Draft202012Validator) -> Resource:
+def _load_resource(
+    path: Path, checker: jsonschema_rs.Draft202012Validator, dataset: str
+) -> Resource:
     file, name = path.name, path.name.removesuffix(".schema.json")
     if not _RESOURCE_NAME.fullmatch(name) or name in _TAKEN_NAMES:
         raise SchemaError(
@@ -183,6 +206,7 @@ def _load_resource(path: Path, checker: jsonschema_rs.Draft202012Validator) -> R
         unknown_fields=ingest["unknown_fields"],
         schema=schema,
         columns=map_columns(schema, file, required=key),
+        dataset=dataset,
     )
     _check_ingest(resource, file)
     return resource
