@@ -1,4 +1,4 @@
-"""What can be proved of the images without Docker: their files, installed from the pins, do their work."""
+"""The images, as far as they can be proved without Docker: installed, their files do their work."""
 
 import json
 import os
@@ -112,8 +112,10 @@ def install(image: Image, folder: Path) -> Path:
     python = venv / "bin/python"
     for command in (
         ["venv", "--quiet", "--python", sys.executable, venv],
-        ["pip", "install", "--quiet", "--no-deps", "--require-hashes", "--python", python]
-        + ["--requirement", ROOT / requirements],
+        [
+            *("pip", "install", "--quiet", "--no-deps", "--require-hashes"),
+            *("--python", python, "--requirement", ROOT / requirements),
+        ],
         ["pip", "check", "--quiet", "--python", python],
     ):
         done = subprocess.run(
@@ -255,7 +257,7 @@ def test_the_launchers_entry_point_builds_the_graph(tmp_path: Path):
     ]
 
     done = subprocess.run(
-        [bin_folder / "python", "-c", LAUNCH, env["FLEX_TEMPLATE_PYTHON_PY_FILE"]] + options,
+        [bin_folder / "python", "-c", LAUNCH, env["FLEX_TEMPLATE_PYTHON_PY_FILE"], *options],
         cwd=tmp_path,
         env={"PATH": os.defpath, "HOME": str(tmp_path), **env},
         capture_output=True,
@@ -268,9 +270,9 @@ def test_the_launchers_entry_point_builds_the_graph(tmp_path: Path):
     graph: dict[str, Any] = json.loads(done.stdout.partition("GRAPH ")[2].splitlines()[0])
     assert graph["type"] == "JOB_TYPE_STREAMING"
     assert set(graph["images"]) == {worker_image}
+    steps = {"/".join(step.split("/")[:2]) for step in graph["steps"]}
     for name in load_registry():
-        assert {
-            f"{name}/{step}" for step in ("Read", "Decode", "Validate", "Encode", "Append")
-        } <= {"/".join(step.split("/")[:2]) for step in graph["steps"]}
+        own = ("Read", "Decode", "Validate", "Encode", "Append")
+        assert {f"{name}/{step}" for step in own} <= steps
     assert len(graph["reads"]) == len(load_registry())
-    assert "Write dead letters" in graph["steps"]
+    assert "Write dead letters" in steps

@@ -19,13 +19,19 @@ LOCAL_ONLY = {"bigquery_storage_endpoint", "ready_file"}
 VALUES = {
     "dataset": ["healthcare", "h_2", "", "health-care", "p.healthcare", "h" * 1024, "h" * 1025],
     "ops_dataset": ["ops", "", "ops dataset"],
-    "bigquery_project": ["data-project", "example.com:data-project", "short", "Upper-case", "x" * 31],
+    "bigquery_project": ["data-project", "example.com:data-project", "short", "Upper", "x" * 31],
     "subscription_project": ["data-project", "short", "ends-in-hyphen-"],
-    "subscription_template": ["{resource}-pipeline", "v-{resource}", "pipeline", "1-{resource}", "{resource} x"],
+    "subscription_template": [
+        "{resource}-in",
+        "v-{resource}",
+        "in",
+        "1-{resource}",
+        "{resource} x",
+    ],
     "append_timeout_seconds": ["30", "0.5", "0", "0.0", "-1"],
     "append_deadline_seconds": ["60", "600.0", "0", "-0.5"],
     "pipeline_version": ["0.1.0", "1a2b3c4", ""],
-}  # fmt: skip
+}
 
 
 def option_actions() -> dict[str, argparse.Action]:
