@@ -71,11 +71,11 @@ resource "google_storage_bucket_iam_member" "archive_writer" {
 }
 
 resource "google_pubsub_subscription" "archive" {
-  for_each = var.archive.enabled ? local.resources : {}
+  for_each = var.archive.enabled ? local.streams : {}
 
   project                    = var.project_id
   name                       = "${each.key}-archive"
-  topic                      = google_pubsub_topic.resource[each.key].id
+  topic                      = google_pubsub_topic.stream[each.key].id
   labels                     = local.resource_labels[each.key]
   ack_deadline_seconds       = 600 # A file may not be open for longer than this.
   message_retention_duration = "604800s"

@@ -104,6 +104,7 @@ resource "google_cloud_run_v2_service" "endpoint" {
   depends_on = [
     google_kms_crypto_key_iam_member.agent,
     google_pubsub_topic_iam_member.endpoint_publisher,
+    google_pubsub_topic_iam_member.endpoint_system,
     google_pubsub_topic_iam_member.endpoint_viewer,
     google_secret_manager_secret_iam_member.endpoint_accessor,
     google_secret_manager_secret_iam_member.endpoint_viewer,

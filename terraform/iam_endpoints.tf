@@ -1,11 +1,12 @@
 # What an endpoint may do: publish to its topic, ask whether the topic is there (for /readyz), list the
-# versions of its secret and read them. Each on that one topic and that one secret.
+# versions of its secret and read them; and publish the system's own records, such as audit events. Each on
+# that one topic and that one secret.
 
 resource "google_pubsub_topic_iam_member" "endpoint_publisher" {
   for_each = local.resources
 
   project = var.project_id
-  topic   = google_pubsub_topic.resource[each.key].name
+  topic   = google_pubsub_topic.stream[each.key].name
   role    = "roles/pubsub.publisher"
   member  = local.endpoint_members[each.key]
 }
@@ -14,9 +15,21 @@ resource "google_pubsub_topic_iam_member" "endpoint_viewer" {
   for_each = local.resources
 
   project = var.project_id
-  topic   = google_pubsub_topic.resource[each.key].name
+  topic   = google_pubsub_topic.stream[each.key].name
   role    = "roles/pubsub.viewer"
   member  = local.endpoint_members[each.key]
+}
+
+resource "google_pubsub_topic_iam_member" "endpoint_system" {
+  for_each = {
+    for triple in setproduct(keys(local.resources), keys(local.system), ["publisher", "viewer"]) :
+    join(" ", triple) => { name = triple[0], topic = triple[1], role = "roles/pubsub.${triple[2]}" }
+  }
+
+  project = var.project_id
+  topic   = google_pubsub_topic.stream[each.value.topic].name
+  role    = each.value.role
+  member  = local.endpoint_members[each.value.name]
 }
 
 resource "google_secret_manager_secret_iam_member" "endpoint_accessor" {

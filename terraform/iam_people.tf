@@ -35,12 +35,12 @@ resource "google_secret_manager_secret_iam_member" "key_manager" {
 
 resource "google_pubsub_topic_iam_member" "replayer" {
   for_each = {
-    for pair in setproduct(keys(local.resources), var.access.replayers) :
+    for pair in setproduct(keys(local.streams), var.access.replayers) :
     "${pair[0]} ${pair[1]}" => { name = pair[0], member = pair[1] }
   }
 
   project = var.project_id
-  topic   = google_pubsub_topic.resource[each.value.name].name
+  topic   = google_pubsub_topic.stream[each.value.name].name
   role    = "roles/pubsub.publisher"
   member  = each.value.member
 }

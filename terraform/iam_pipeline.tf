@@ -7,7 +7,7 @@ resource "google_project_iam_member" "pipeline_worker" {
 }
 
 resource "google_pubsub_subscription_iam_member" "pipeline_subscriber" {
-  for_each = local.resources
+  for_each = local.streams
 
   project      = var.project_id
   subscription = google_pubsub_subscription.pipeline[each.key].name
@@ -17,7 +17,7 @@ resource "google_pubsub_subscription_iam_member" "pipeline_subscriber" {
 
 # Dataflow looks at the subscription before it starts.
 resource "google_pubsub_subscription_iam_member" "pipeline_viewer" {
-  for_each = local.resources
+  for_each = local.streams
 
   project      = var.project_id
   subscription = google_pubsub_subscription.pipeline[each.key].name

@@ -9,6 +9,16 @@ locals {
     trimsuffix(file, ".schema.json") => jsondecode(file("${local.schemas}/resources/${file}")).title
   }
 
+  # Records that the system writes itself take the same way, from its endpoints and not from outside:
+  # they have no service and no key.
+  system = {
+    for file in fileset("${local.schemas}/system", "*.schema.json") :
+    trimsuffix(file, ".schema.json") => jsondecode(file("${local.schemas}/system/${file}")).title
+  }
+
+  # Whatever has a topic.
+  streams = merge(local.resources, local.system)
+
   # Cloud Run, network endpoint groups and service accounts take no underscore. Contracts' names have
   # no hyphen, so no two of them meet here; the suffix keeps the name from ending in one.
   service_names = { for name in keys(local.resources) : name => "${replace(name, "_", "-")}-endpoint" }
@@ -21,7 +31,7 @@ locals {
 
   labels = merge(var.labels, { app = local.app })
   resource_labels = {
-    for name in keys(local.resources) : name => merge(local.labels, { resource = name })
+    for name in keys(local.streams) : name => merge(local.labels, { resource = name })
   }
 
   endpoints = {

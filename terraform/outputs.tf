@@ -2,13 +2,25 @@ output "resources" {
   description = "The resources, by name: what carries the records of each."
   value = {
     for name in keys(local.resources) : name => {
-      topic                 = google_pubsub_topic.resource[name].name
+      topic                 = google_pubsub_topic.stream[name].name
       pipeline_subscription = google_pubsub_subscription.pipeline[name].name
       archive_subscription  = try(google_pubsub_subscription.archive[name].name, null)
       secret                = google_secret_manager_secret.api_key[name].secret_id
       table                 = "${var.project_id}.${google_bigquery_table.table[name].dataset_id}.${google_bigquery_table.table[name].table_id}"
       service               = try(google_cloud_run_v2_service.endpoint[name].name, null)
       service_account       = google_service_account.endpoint[name].email
+    }
+  }
+}
+
+output "system" {
+  description = "Records that the system writes itself, by name: what carries them."
+  value = {
+    for name in keys(local.system) : name => {
+      topic                 = google_pubsub_topic.stream[name].name
+      pipeline_subscription = google_pubsub_subscription.pipeline[name].name
+      archive_subscription  = try(google_pubsub_subscription.archive[name].name, null)
+      table                 = "${var.project_id}.${google_bigquery_table.table[name].dataset_id}.${google_bigquery_table.table[name].table_id}"
     }
   }
 }

@@ -1,7 +1,7 @@
 # The names are contract: endpoint and pipeline find topic and subscription by the resource's name.
 
-resource "google_pubsub_topic" "resource" {
-  for_each = local.resources
+resource "google_pubsub_topic" "stream" {
+  for_each = local.streams
 
   project                    = var.project_id
   name                       = each.key
@@ -27,11 +27,11 @@ resource "google_pubsub_topic" "resource" {
 # https://cloud.google.com/dataflow/docs/concepts/streaming-with-cloud-pubsub#unsupported-features
 # No exactly-once delivery and no ordering: they slow Dataflow down, and the views need neither.
 resource "google_pubsub_subscription" "pipeline" {
-  for_each = local.resources
+  for_each = local.streams
 
   project                      = var.project_id
   name                         = "${each.key}-pipeline"
-  topic                        = google_pubsub_topic.resource[each.key].id
+  topic                        = google_pubsub_topic.stream[each.key].id
   labels                       = local.resource_labels[each.key]
   ack_deadline_seconds         = var.pubsub.ack_deadline_seconds
   message_retention_duration   = "604800s" # What waits while the pipeline is away is kept for a week.

@@ -6,7 +6,7 @@ resource "google_service_account" "endpoint" {
   project      = var.project_id
   account_id   = local.account_ids[each.key]
   display_name = "Vitalflow endpoint of ${each.key}"
-  description  = "Publishes to topic ${each.key} and reads secret ${each.key}-api-key; nothing else."
+  description  = "Publishes ${each.key} and what the system records of it, and reads secret ${each.key}-api-key; nothing else."
 
   depends_on = [google_project_service.api]
 }

@@ -23,9 +23,16 @@ run "by_default" {
   assert {
     condition = alltrue([
       for dataset in [google_bigquery_dataset.data, google_bigquery_dataset.ops] :
-      [for access in dataset.access : "${access.role} ${access.special_group}"] == ["OWNER projectOwners"]
+      [for access in dataset.access : [access.role, access.special_group] if length(access.dataset) == 0] == [["OWNER", "projectOwners"]]
     ])
     error_message = "A dataset is for its owners alone: without a list, BigQuery adds every Viewer of the project."
+  }
+  assert {
+    condition = (
+      alltrue([for access in google_bigquery_dataset.data.access : access.dataset[0].dataset[0].dataset_id == "healthcare_ops" if length(access.dataset) > 0])
+      && alltrue([for access in google_bigquery_dataset.ops.access : length(access.dataset) == 0])
+    )
+    error_message = "No views but those of operations may read records for whoever queries them."
   }
   assert {
     condition     = google_project_iam_member.pipeline_worker.role == "roles/dataflow.worker" && google_project_iam_member.pipeline_worker.member == "serviceAccount:vitalflow-pipeline@demo-project.iam.gserviceaccount.com"
@@ -109,7 +116,7 @@ run "keys_of_ones_own" {
   }
   assert {
     condition = (
-      alltrue([for topic in google_pubsub_topic.resource : endswith(topic.kms_key_name, "/pubsub")])
+      alltrue([for topic in google_pubsub_topic.stream : endswith(topic.kms_key_name, "/pubsub")])
       && alltrue([for table in google_bigquery_table.table : endswith(table.encryption_configuration[0].kms_key_name, "/bigquery")])
       && alltrue([for service in google_cloud_run_v2_service.endpoint : endswith(service.template[0].encryption_key, "/cloud_run")])
       && alltrue([for secret in google_secret_manager_secret.api_key : endswith(secret.replication[0].user_managed[0].replicas[0].customer_managed_encryption[0].kms_key_name, "/secret_manager")])

@@ -21,19 +21,26 @@ run "by_default" {
   assert {
     condition = alltrue([
       for parts in [
-        google_pubsub_topic.resource, google_pubsub_subscription.pipeline, google_pubsub_subscription.archive,
         google_secret_manager_secret.api_key, google_service_account.endpoint, google_cloud_run_v2_service.endpoint,
         google_pubsub_topic_iam_member.endpoint_publisher, google_pubsub_topic_iam_member.endpoint_viewer,
         google_secret_manager_secret_iam_member.endpoint_accessor, google_secret_manager_secret_iam_member.endpoint_viewer,
-        google_pubsub_subscription_iam_member.pipeline_subscriber, google_pubsub_subscription_iam_member.pipeline_viewer,
       ] : keys(parts) == keys(local.resources)
     ])
     error_message = "A resource lacks a part, or a part belongs to no resource."
   }
   assert {
     condition = alltrue([
+      for parts in [
+        google_pubsub_topic.stream, google_pubsub_subscription.pipeline, google_pubsub_subscription.archive,
+        google_pubsub_subscription_iam_member.pipeline_subscriber, google_pubsub_subscription_iam_member.pipeline_viewer,
+      ] : toset(keys(parts)) == setunion(keys(local.resources), keys(local.system))
+    ]) && length(local.system) == length(fileset("../schemas/system", "*.schema.json"))
+    error_message = "Topics are resources, and the records that the system writes itself."
+  }
+  assert {
+    condition = alltrue([
       for name in keys(local.resources) :
-      google_pubsub_topic.resource[name].name == name
+      google_pubsub_topic.stream[name].name == name
       && google_pubsub_subscription.pipeline[name].name == "${name}-pipeline"
       && google_secret_manager_secret.api_key[name].secret_id == "${name}-api-key"
     ])
@@ -41,7 +48,7 @@ run "by_default" {
   }
   assert {
     condition = alltrue([
-      for topic in google_pubsub_topic.resource :
+      for topic in google_pubsub_topic.stream :
       topic.message_retention_duration == "604800s"
       && topic.message_storage_policy[0].allowed_persistence_regions == toset(["europe-west3"])
     ])
@@ -152,7 +159,7 @@ run "first_apply" {
     error_message = "Without images there can be no service and no job."
   }
   assert {
-    condition     = length(google_pubsub_topic.resource) == length(local.resources) && google_artifact_registry_repository.images.format == "DOCKER"
+    condition     = length(google_pubsub_topic.stream) == length(local.streams) && google_artifact_registry_repository.images.format == "DOCKER"
     error_message = "The first apply makes topics and the repository."
   }
 }
