@@ -49,8 +49,8 @@ def image(request: pytest.FixtureRequest) -> Image:
 def test_an_image_gets_code_and_contracts_and_nothing_else(image: Image):
     origins = set(image.final.files.values()) - set(image.requirements())
 
-    assert {name for name in origins if name.startswith("schemas/resources/")} == {
-        f"schemas/resources/{name}.schema.json" for name in load_registry()
+    assert {name for name in origins if name.endswith(".schema.json")} == {
+        str(path.relative_to(ROOT)) for path in (ROOT / "schemas").glob("*/*.schema.json")
     }
     assert {Path(name).suffix for name in origins} == {".py", ".json"}
     assert not any("examples" in name or "template" in name for name in origins)
@@ -274,5 +274,5 @@ def test_the_launchers_entry_point_builds_the_graph(tmp_path: Path):
     for name in load_registry():
         own = ("Read", "Decode", "Validate", "Encode", "Append")
         assert {f"{name}/{step}" for step in own} <= steps
-    assert len(graph["reads"]) == len(load_registry())
+    assert len(graph["reads"]) >= len(load_registry())
     assert "Write dead letters" in steps
