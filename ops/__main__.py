@@ -11,6 +11,7 @@ from typing import Final
 COMMANDS: Final = {
     "audit": ("ops.audit", "verify that the audit events are whole and unchanged"),
     "reconcile": ("ops.reconcile", "compare what was accepted with what arrived"),
+    "replay": ("ops.replay", "publish dead letters, or the raw archive, once more"),
 }
 
 
