@@ -28,13 +28,20 @@ _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _STILL_SECONDS: Final = 1.0
 _LONGEST_WAIT_SECONDS: Final = 5.0
 _USAGE_ERROR: Final = 2
+# By this name Beam chooses among runners, and first downloads one that cannot read Pub/Sub.
+_DIRECT_RUNNERS: Final = (None, "DirectRunner")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the job and return the process's exit code."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    # It tells of every type hint that it cannot read.
+    logging.getLogger("apache_beam.typehints").setLevel(logging.WARNING)
     options = PipelineOptions(list(argv) if argv is not None else None)
-    options.view_as(StandardOptions).streaming = True
+    standard = options.view_as(StandardOptions)
+    standard.streaming = True
+    if standard.runner in _DIRECT_RUNNERS:
+        standard.runner = "BundleBasedDirectRunner"
     ours = options.view_as(VitalflowOptions)
     try:
         ours.check()
@@ -65,7 +72,10 @@ def _run_here(pipeline: beam.Pipeline, ready_file: str | None) -> int:
         _logger.error("The job failed: %s", type(failures[0]).__name__)
         return 1
     _work_off(result)
-    result.cancel()
+    # It waits for the step in hand, and a read from a Pub/Sub that is away can take minutes.
+    canceller = threading.Thread(target=result.cancel, daemon=True)
+    canceller.start()
+    canceller.join(_LONGEST_WAIT_SECONDS)
     close_shared_streams()
     _logger.info("The job was ended by a signal")
     return 0

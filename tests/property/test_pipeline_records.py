@@ -208,7 +208,7 @@ def test_a_timestamp_is_read_to_the_microsecond(text):
 
 
 lines = st.lists(
-    st.sampled_from([{"id": "a"}, {"id": "b", "x": 1}, {"id": "POISON"}, {"id": 5}, {}, b"{", b"[]"])
+    st.sampled_from([{"id": "a"}, {"id": "b", "x": 1}, {"id": "POISON"}, {"id": 5}, {}, b"{"])
     | st.binary(max_size=20).filter(lambda b: b"\n" not in b and b.strip()),
     min_size=1, max_size=40,
 )  # fmt: skip
