@@ -18,7 +18,7 @@ import pytest
 from emulators.provision import provision_pubsub, provision_secrets
 from emulators.pubsub import PubSubEmulator
 from emulators.secret_manager import SecretManagerEmulator
-from schemas.registry import load_registry
+from schemas.registry import load_registry, load_system_registry
 from tests.fixtures.endpoint import example
 from tests.fixtures.images import (
     ROOT,
@@ -143,7 +143,7 @@ def endpoint(tmp_path: Path) -> Iterator[tuple[httpx.Client, str]]:
     program, *arguments = image.final.entrypoint
     port = free_port()
     with PubSubEmulator() as pubsub, SecretManagerEmulator() as secrets:
-        provision_pubsub(pubsub.host, PROJECT, [RESOURCE])
+        provision_pubsub(pubsub.host, PROJECT, [RESOURCE, *load_system_registry()])
         key = provision_secrets(secrets.host, PROJECT, [RESOURCE])[RESOURCE]
         process = subprocess.Popen(
             [bin_folder / program, *arguments],
