@@ -24,6 +24,8 @@ class FakePublisher:
         self.requests = []
 
     def publish(self, request, retry, timeout):
+        assert timeout > 0
+
         def call():
             error = self.script.pop(0) if self.script else None
             if error:
@@ -121,9 +123,11 @@ def test_outage_is_ridden_out():
 def test_refusal_stops_and_what_was_acknowledged_is_kept(tmp_path, errors, reason):
     path = tmp_path / "resume"
     publisher = FakePublisher(None, *errors)
-    with ResumeFile(path, "test") as resume, pytest.raises(ReplayStoppedError) as caught:
-        items = [item(n) for n in range(BATCH_MESSAGES + 1)]
-        replayer(publisher, resume=resume).run(items, lambda _: None)
+    items = [item(n) for n in range(BATCH_MESSAGES + 1)]
+    with ResumeFile(path, "test") as resume:
+        run = replayer(publisher, resume=resume).run
+        with pytest.raises(ReplayStoppedError) as caught:
+            run(items, lambda _: None)
 
     assert str(caught.value) == f"topic patients: {reason}"
     assert ResumeFile(path, "test").marks == {f"m-{n}" for n in range(BATCH_MESSAGES)}
