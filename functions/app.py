@@ -49,7 +49,7 @@ class App:
     ) -> None:
         self._project_id = settings.project_id
         self._routes = routes
-        self._stopping = stopping
+        self.stopping = stopping
         self._keys = keys
         self._channels = channels
         self._ids = ids
@@ -58,7 +58,7 @@ class App:
 
     def start(self) -> None:
         """Begin what runs besides the requests; call it within the running loop."""
-        self._stopping.listen()
+        self.stopping.listen()
         self._background = [asyncio.create_task(keys.keep_fresh()) for keys in self._keys]
 
     async def close(self) -> None:
@@ -83,7 +83,7 @@ class App:
             # Its text and its values may be personal data: the log takes the type and the frames.
             _log.exception("a request failed", extra=self._about(exchange))
             answer = problem_answer(Problem(INTERNAL_ERROR), exchange.request_id)
-        if self._stopping.has_begun:
+        if self.stopping.has_begun:
             answer.headers.append(CLOSE)
         return answer
 

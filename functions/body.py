@@ -29,6 +29,8 @@ _SWEEP_SECONDS: Final = 0.5
 
 # Smaller bodies are read and checked at once; larger ones in turns, and their memory is counted.
 LARGE_BODY: Final = 64 * 1024
+# A large one is a bytearray: put together in place, it is never in memory twice.
+Body = bytes | bytearray
 
 
 class Bodies:
@@ -51,7 +53,7 @@ class Bodies:
         self._sweeping = False
         self._hurrying = False
 
-    async def read(self, exchange: Exchange) -> bytes:
+    async def read(self, exchange: Exchange) -> Body:
         """Return the body, plain. Call `done` with it when its memory is free again.
 
         Raises:
@@ -62,7 +64,7 @@ class Bodies:
         declared = headers.get(b"content-length")
         expected = 0 if declared is None else content_length(declared)
         if expected > limits.MAX_BODY_BYTES:
-            raise _too_large("")
+            raise _too_large()
         task = asyncio.current_task()
         self._readers[task] = self._sweeps
         if not self._sweeping:
@@ -70,7 +72,7 @@ class Bodies:
         try:
             if expected < LARGE_BODY:
                 message = await exchange.receive()
-                body: bytes = message.get("body", b"")
+                body: Body = message.get("body", b"")
                 # All at once, as most bodies are?
                 if len(body) >= LARGE_BODY or message.get("more_body", False) or not body:
                     body = await self._collect(exchange, 0, message)
@@ -92,7 +94,7 @@ class Bodies:
             raise Problem(EMPTY_BODY)
         return body
 
-    def done(self, body: bytes) -> None:
+    def done(self, body: Body) -> None:
         """Give the memory of a body back."""
         if len(body) >= LARGE_BODY:
             self.held -= len(body)
@@ -110,38 +112,36 @@ class Bodies:
         problem.headers.append(CLOSE)
         return problem
 
-    async def _collect(self, exchange: Exchange, expected: int, message: Any = None) -> bytes:
-        """Join the parts of a body.
+    async def _collect(self, exchange: Exchange, expected: int, message: Any = None) -> Body:
+        """Put the parts of a body together.
 
         Memory for what is expected is taken before it is read, so that of many large bodies some
         come through, instead of all in part; for the rest as it arrives.
         """
         self._take(expected)
         held = expected
-        parts: list[bytes] = []
-        size = 0
+        body = bytearray()
         try:
             while True:
                 message = message or await exchange.receive()
                 if message["type"] != "http.request":
                     raise Problem(INCOMPLETE_BODY)  # noqa: TRY301 (like every other end of it)
-                parts.append(message.get("body", b""))
-                size += len(parts[-1])
-                if size > limits.MAX_BODY_BYTES:
-                    raise _too_large("")  # noqa: TRY301 (as above)
-                if size > held:
-                    self._take(size - held)
-                    held = size
+                body += message.get("body", b"")
+                if len(body) > limits.MAX_BODY_BYTES:
+                    raise _too_large()  # noqa: TRY301 (as above)
+                if len(body) > held:
+                    self._take(len(body) - held)
+                    held = len(body)
                 if not message.get("more_body", False):
                     break
                 message = None
         except BaseException:
             self.held -= held
             raise
-        self.held -= held - (size if size >= LARGE_BODY else 0)
-        return b"".join(parts)
+        self.held -= held - (len(body) if len(body) >= LARGE_BODY else 0)
+        return body
 
-    def _hold(self, body: bytes) -> None:
+    def _hold(self, body: Body) -> None:
         """Take the memory of a whole body, unless it is small and soon over."""
         if len(body) >= LARGE_BODY:
             self._take(len(body))
@@ -149,7 +149,7 @@ class Bodies:
     def _take(self, size: int) -> None:
         if self.held + size > self._memory:
             problem = retry_later(OVERLOADED, "too many large bodies at once")
-            problem.headers.append(CLOSE)
+            problem.is_early = True
             raise problem
         self.held += size
 
@@ -172,7 +172,7 @@ class Bodies:
                 task.cancel()
 
 
-def gunzip(body: bytes) -> bytes:
+def gunzip(body: Body) -> bytearray:
     """Return what a gzip body holds, all of its members, within MAX_BODY_BYTES.
 
     A bomb costs at most that limit: zlib is never let to write more.
@@ -180,8 +180,7 @@ def gunzip(body: bytes) -> bytes:
     Raises:
         Problem: 400 if it is corrupt, cut or not gzip; 413 if it holds too much.
     """
-    parts: list[bytes] = []
-    room = limits.MAX_BODY_BYTES
+    plain = bytearray()
     view, position = memoryview(body), 0
     try:
         for _ in range(_MAX_GZIP_MEMBERS):
@@ -191,20 +190,17 @@ def gunzip(body: bytes) -> bytes:
                 if not piece:
                     raise Problem(INVALID_ENCODING, "the gzip data is cut short")
                 position += len(piece)
-                part = member.decompress(piece, room + 1)
-                room -= len(part)
-                if room < 0:
+                plain += member.decompress(piece, limits.MAX_BODY_BYTES + 1 - len(plain))
+                if len(plain) > limits.MAX_BODY_BYTES:
                     raise _too_large(" after decompression")
-                parts.append(part)
             position -= len(member.unused_data)
             if position == len(body):
-                return b"".join(parts)
+                return plain
     except zlib.error:
         raise Problem(INVALID_ENCODING, "the gzip data is corrupt") from None
     raise Problem(INVALID_ENCODING, "the gzip data has too many members")
 
 
-def _too_large(when: str) -> Problem:
-    return Problem(
-        BODY_TOO_LARGE, f"at most {limits.MAX_BODY_BYTES:,} bytes{when}", headers=[CLOSE]
-    )
+def _too_large(when: str = "") -> Problem:
+    detail = f"at most {limits.MAX_BODY_BYTES:,} bytes{when}"
+    return Problem(BODY_TOO_LARGE, detail, is_early=not when)

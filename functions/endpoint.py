@@ -7,7 +7,7 @@ from urllib.parse import unquote_to_bytes
 
 import orjson
 
-from functions.answer import CLOSE, Answer, api_answer
+from functions.answer import Answer, api_answer
 from functions.audit import Clock, UuidV7, repeatable_ids
 from functions.auth import KeyRing, KeysUnavailableError, UnknownKeyError
 from functions.body import LARGE_BODY, Bodies
@@ -103,7 +103,9 @@ class Endpoint:
                 self.resource.name, key_id, repeat_key, positions=sifted.positions
             )
         envelope = self._envelope(exchange, UPSERT, key_id, repeat_key)
-        await self.publisher.publish(self._packer.pack(envelope, sifted.good, event_ids))
+        messages = self._packer.pack(envelope, sifted.good, event_ids)
+        sifted.good.clear()  # nor are these, which take the memory of the body again
+        await self.publisher.publish(messages)
         return _accepted(exchange.request_id, sifted, event_ids)
 
     async def delete(self, exchange: Exchange, segments: Sequence[bytes]) -> Answer:
@@ -138,8 +140,7 @@ class Endpoint:
             problem = Problem(UNAUTHORIZED, "send the resource's key in x-api-key", headers=headers)
         except KeysUnavailableError:
             problem = retry_later(KEYS_UNAVAILABLE, "Secret Manager cannot be reached", seconds=5)
-        if _has_large_body(exchange):
-            problem.headers.append(CLOSE)
+        problem.is_early = _has_large_body(exchange)
         raise problem
 
     def _envelope(

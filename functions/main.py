@@ -59,9 +59,12 @@ class Target:
         return self.app
 
 
+TARGETS: dict[str, Target] = {}
+
+
 def _define(name: str, resources: Mapping[str, Resource]) -> None:
     """Add a target to this module, where the framework looks for it by its name."""
-    target = Target(resources)
+    target = TARGETS[name] = Target(resources)
 
     async def function(request: Request) -> Answer:
         return await (target.app or target.open())(request)

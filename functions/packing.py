@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from functions.audit import EVENT_NAMESPACE, audit_columns
-from functions.topic import MessageMould
+from functions.topic import encode_message
 from schemas import limits
 from schemas.registry import Resource
 
@@ -13,6 +13,9 @@ JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
 UPSERT: Final = "upsert"
 DELETE: Final = "delete"
+
+# What a record grows by, besides the audit columns up to its event id: `,`, the id, `"`, a newline.
+_ADDED_BYTES: Final = 1 + 36 + 1 + 1
 
 
 class Envelope(NamedTuple):
@@ -44,8 +47,7 @@ class Packer:
 
     def __init__(self, resource: Resource) -> None:
         self._resource = resource
-        # A message differs from the next in its ids and data alone. Bounded by the number of keys.
-        self._moulds: dict[tuple[str, str, str], MessageMould] = {}
+        self._schema_version = str(resource.version)
 
     def pack(
         self, envelope: Envelope, records: Sequence[bytes], event_ids: Sequence[str]
@@ -60,18 +62,25 @@ class Packer:
         audit = audit_columns(
             envelope.now, envelope.key_id, envelope.request_id, is_active=envelope.op == UPSERT
         )
+        if len(records) == 1:
+            return [self._pack(envelope, audit, records, event_ids)]
+        # One pack after the other: of a large request there is never a third copy in memory.
+        return [
+            self._pack(envelope, audit, records[start:end], event_ids[start:end])
+            for start, end in _packs(records, len(audit) + _ADDED_BYTES)
+        ]
+
+    def _pack(
+        self,
+        envelope: Envelope,
+        audit: bytes,
+        records: Sequence[bytes],
+        event_ids: Sequence[str],
+    ) -> bytes:
         lines = [
             b'%b,%b%b"}' % (record[:-1], audit, event_id.encode())
             for record, event_id in zip(records, event_ids, strict=True)
         ]
-        if len(lines) == 1:
-            return [self._message(envelope, JSON, lines[0], event_ids[0])]
-        return [
-            self._pack(envelope, lines[start:end], event_ids[start:end])
-            for start, end in _packs(lines)
-        ]
-
-    def _pack(self, envelope: Envelope, lines: Sequence[bytes], event_ids: Sequence[str]) -> bytes:
         if len(lines) == 1:
             return self._message(envelope, JSON, lines[0], event_ids[0])
         # An event id is new with every request, unless it is made to be the same in a repeat.
@@ -82,30 +91,31 @@ class Packer:
 
     def _message(self, envelope: Envelope, content_type: str, data: bytes, dedup_id: str) -> bytes:
         """Encode one message; its attributes hold ids, names and versions, never the data's own."""
-        of = (envelope.op, envelope.key_id, content_type)
-        mould = self._moulds.get(of)
-        if mould is None:
-            mould = self._moulds[of] = MessageMould(
-                {
-                    "resource": self._resource.name,
-                    "schema_version": str(self._resource.version),
-                    "op": envelope.op,
-                    "key_id": envelope.key_id,
-                    "content_type": content_type,
-                }
-            )
-        return mould.cast(data, envelope.request_id, dedup_id, envelope.traceparent)
+        attributes = {
+            "resource": self._resource.name,
+            "schema_version": self._schema_version,
+            "op": envelope.op,
+            "request_id": envelope.request_id,
+            "key_id": envelope.key_id,
+            "content_type": content_type,
+            "dedup_id": dedup_id,
+        }
+        if envelope.traceparent is not None:
+            attributes["traceparent"] = envelope.traceparent
+        return encode_message(data, attributes)
 
 
-def _packs(lines: Sequence[bytes]) -> Iterator[tuple[int, int]]:
-    """Yield slices within PACK_MAX_RECORDS and PACK_MAX_BYTES; a line beyond it goes alone."""
-    start, size = 0, 0
-    for index, line in enumerate(lines):
-        longer = size + len(line) + 1
-        if index > start and (
-            index - start == limits.PACK_MAX_RECORDS or longer - 1 > limits.PACK_MAX_BYTES
-        ):
+def _packs(records: Sequence[bytes], added: int) -> Iterator[tuple[int, int]]:
+    """Yield slices within PACK_MAX_RECORDS and PACK_MAX_BYTES; a record beyond it goes alone.
+
+    Args:
+        records: Without their audit columns.
+        added: How many bytes these add to each record, with the newline after it.
+    """
+    start, room = 0, limits.PACK_MAX_BYTES + 1  # as the last one has no newline
+    for index, record in enumerate(records):
+        room -= len(record) + added
+        if index > start and (room < 0 or index - start == limits.PACK_MAX_RECORDS):
             yield start, index
-            start, longer = index, len(line) + 1
-        size = longer
-    yield start, len(lines)
+            start, room = index, limits.PACK_MAX_BYTES + 1 - len(record) - added
+    yield start, len(records)

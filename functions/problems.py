@@ -57,6 +57,7 @@ class Problem(Exception):  # noqa: N818 (RFC 9457's word for it)
         detail: What to do about it, for a person.
         headers: Headers that HTTP asks for with this status.
         members: Further members of the problem object, such as `errors`.
+        is_early: Whether a large part of the body may not have been read.
     """
 
     def __init__(
@@ -66,12 +67,14 @@ class Problem(Exception):  # noqa: N818 (RFC 9457's word for it)
         *,
         headers: Iterable[tuple[bytes, bytes]] = (),
         members: Mapping[str, Any] | None = None,
+        is_early: bool = False,
     ) -> None:
         super().__init__(kind.code)
         self.kind = kind
         self.detail = detail
         self.headers: HeaderList = list(headers)
         self.members = members or {}
+        self.is_early = is_early
 
 
 def retry_later(kind: Kind, detail: str, seconds: int = 1) -> Problem:
@@ -93,4 +96,6 @@ def problem_answer(problem: Problem, request_id: str) -> Answer:
     }
     answer = api_answer(kind.status, orjson.dumps(document), request_id, MEDIA_TYPE)
     answer.headers.extend(problem.headers)
+    if problem.is_early:
+        answer.close_early()
     return answer

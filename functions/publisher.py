@@ -41,7 +41,7 @@ TRANSIENT: Final = (
 )
 # More than one only while a whole call's worth is waiting: a link that is long or slow is then
 # filled, and the groups of an ordinary load stay as large as they can be.
-MAX_CALLS_IN_FLIGHT: Final = 4
+MAX_CALLS_IN_FLIGHT: Final = 2
 _BACKOFF_SECONDS: Final = 0.05
 _MAX_BACKOFF_SECONDS: Final = 1.0
 

@@ -41,7 +41,7 @@ class Settings:
     # From the end of the header to the end of the body.
     body_timeout_seconds: float = 30
     # What all bodies that are being read or parsed may hold together.
-    body_memory_bytes: int = 40_000_000
+    body_memory_bytes: int = 32_000_000
     log_level: str = "INFO"
 
     @classmethod

@@ -39,7 +39,7 @@ class Topic:
         """Publish in one call; returning means that Pub/Sub holds every message.
 
         Args:
-            messages: Of a `MessageMould`.
+            messages: Of `encode_message`.
             count: How many they are.
             timeout: Seconds until DEADLINE_EXCEEDED.
 
@@ -62,26 +62,14 @@ class Topic:
         await self._get(GetTopicRequest(topic=self._path), self._path, GET_TIMEOUT_SECONDS)
 
 
-class MessageMould:
-    """Makes messages that share most of their attributes, as encoded parts of a PublishRequest.
+def encode_message(data: bytes, attributes: Mapping[str, str]) -> bytes:
+    """Return a message as its part of an encoded PublishRequest, so that its length is exact.
 
-    Their length is then exact, and what they share is set once.
+    Always of a new object: one that is filled again and again never frees what it held before.
     """
-
-    def __init__(self, attributes: Mapping[str, str]) -> None:
-        self._request = PublishRequest(messages=[{"attributes": attributes}])
-        self._message = self._request.messages[0]
-        self._attributes = self._message.attributes
-
-    def cast(self, data: bytes, request_id: str, dedup_id: str, traceparent: str | None) -> bytes:
-        """Return one encoded message."""
-        attributes = self._attributes
-        attributes["request_id"] = request_id
-        attributes["dedup_id"] = dedup_id
-        if traceparent is not None:
-            attributes["traceparent"] = traceparent
-        self._message.data = data
-        encoded: bytes = self._request.SerializeToString()
-        if traceparent is not None:
-            del attributes["traceparent"]
-        return encoded
+    request = PublishRequest()
+    message = request.messages.add(data=data)
+    for name, value in attributes.items():
+        message.attributes[name] = value  # quicker than update(), which is written in Python
+    encoded: bytes = request.SerializeToString()
+    return encoded

@@ -9,7 +9,7 @@ from functions.backlog import Backlog
 from functions.google_rpc import open_channel
 from functions.problems import OVERLOADED, PUBLISH_REFUSED, PUBLISH_TIMEOUT, Problem
 from functions.publisher import MAX_CALLS_IN_FLIGHT, TRANSIENT, Publisher
-from functions.topic import MessageMould, Topic
+from functions.topic import Topic, encode_message
 from schemas import limits
 from tests.fixtures.fake_google import PROJECT
 
@@ -23,7 +23,7 @@ MEGABYTE = 1_000_000
 
 
 def message(data: bytes) -> bytes:
-    return MessageMould({"resource": "patients"}).cast(data, "r", "d", None)
+    return encode_message(data, {"resource": "patients", "request_id": "r", "dedup_id": "d"})
 
 
 @pytest.fixture
