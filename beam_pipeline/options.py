@@ -14,7 +14,7 @@ from beam_pipeline import __version__
 from beam_pipeline.delivery import AppendTimeouts
 
 # https://cloud.google.com/bigquery/docs/datasets#dataset-naming
-_DATASET = re.compile(r"[A-Za-z0-9_]{1,1024}")
+_DATASET = re.compile(r"[A-Za-z0-9_]+")
 # https://cloud.google.com/resource-manager/docs/creating-managing-projects
 _PROJECT = re.compile(r"(?:[a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]")
 # https://cloud.google.com/pubsub/docs/pubsub-basics#resource_names

@@ -11,6 +11,10 @@
 locals {
   pipeline_parameters = merge(
     { dataset = var.bigquery.dataset, ops_dataset = var.bigquery.ops_dataset },
+    # Dead letters say which release gave up: the template's file is named after it.
+    var.pipeline_template == null ? {} : {
+      pipeline_version = trimsuffix(basename(var.pipeline_template), ".json")
+    },
     var.pipeline.parameters,
   )
 }
