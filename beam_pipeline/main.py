@@ -18,7 +18,7 @@ from beam_pipeline.metrics import counter_values
 from beam_pipeline.options import OptionError, VitalflowOptions
 from beam_pipeline.pipeline import build_pipeline
 from beam_pipeline.storage_write import close_shared_streams
-from schemas.registry import SchemaError, load_registry
+from schemas.registry import SchemaError, load_registry, load_system_registry
 
 _logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     ours = options.view_as(VitalflowOptions)
     try:
         ours.check()
-        registry = load_registry()
+        registry = {**load_registry(), **load_system_registry()}
     except (OptionError, SchemaError) as error:
         print(f"beam_pipeline: {error}", file=sys.stderr)  # noqa: T201  # a terminal's answer
         return _USAGE_ERROR

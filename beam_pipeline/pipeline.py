@@ -18,7 +18,7 @@ from beam_pipeline.transforms.encode import Encode
 from beam_pipeline.transforms.read import Source, pubsub_source
 from beam_pipeline.transforms.validate import Validate
 from beam_pipeline.transforms.write_dead_letters import WriteDeadLetters
-from schemas.registry import Resource
+from schemas.registry import OPS, Resource
 
 
 def build_pipeline(
@@ -33,8 +33,9 @@ def build_pipeline(
     Args:
         pipeline: Where to add it.
         options: Checked settings.
-        registry: The resources; each gets a branch of its own, so that the console shows its
-            numbers, and an outage of its table leaves the others alone.
+        registry: The resources, and the records that the system writes itself; each gets a branch
+            of its own, so that the console shows its numbers, and an outage of its table leaves
+            the others alone.
         source: Yields a resource's messages; its Pub/Sub subscription unless given.
         sink: Where rows go; BigQuery unless given.
     """
@@ -45,7 +46,7 @@ def build_pipeline(
         letters
         for name, resource in registry.items()
         for letters in pipeline
-        | name >> Ingest(resource, source, options.table_path(name), sink, timeouts)
+        | name >> Ingest(resource, source, _table_path(options, resource), sink, timeouts)
     ]
     dead_letters_table = options.ops_table_path(dead_letters.TABLE)
     (
@@ -56,6 +57,11 @@ def build_pipeline(
             WriteDeadLetters(dead_letters_table, options.pipeline_version, sink, timeouts)
         )
     )
+
+
+def _table_path(options: VitalflowOptions, resource: Resource) -> str:
+    path = options.ops_table_path if resource.dataset == OPS else options.table_path
+    return path(resource.name)
 
 
 class Ingest(PTransform[PBegin, Any]):

@@ -28,7 +28,7 @@ TIMEOUT_SECONDS: Final = 20
 
 
 def provision_pubsub(host: str, project: str, resources: Iterable[str]) -> None:
-    """Creates each resource's topic and the subscription that the pipeline reads."""
+    """Creates the topic of each kind of record and the subscription that the pipeline reads."""
     with grpc.insecure_channel(host) as channel:
         publisher = PublisherClient(transport=PublisherGrpcTransport(channel=channel))
         subscriber = SubscriberClient(transport=SubscriberGrpcTransport(channel=channel))

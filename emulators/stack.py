@@ -20,7 +20,7 @@ from emulators.folder_lock import FolderLock
 from emulators.ports import HOST, Ports, free_port
 from emulators.provision import provision_bigquery, provision_pubsub, provision_secrets
 from emulators.signals import signals_ignored
-from schemas.registry import load_registry
+from schemas.registry import load_registry, load_system_registry
 
 START_SECONDS: Final = 60.0
 FOLDER: Final = ROOT / ".local"
@@ -94,7 +94,8 @@ class Stack:
         self._start_emulators()
         pubsub = self._ready("pubsub")
         # While BigQuery, which is slower, starts.
-        provision_pubsub(pubsub["pubsub"], self._names["project"], self._resources)
+        topics = [*self._resources, *load_system_registry()]
+        provision_pubsub(pubsub["pubsub"], self._names["project"], topics)
         api_keys = provision_secrets(
             pubsub["secret_manager"], self._names["project"], self._resources
         )

@@ -10,19 +10,22 @@ from starlette.requests import Request
 
 from functions.answer import CLOSE, Answer
 from functions.audit import Clock, UuidV7
+from functions.audit_event import UNKNOWN_ACTION, Facts
 from functions.auth import KeyRing
 from functions.backlog import Backlog
 from functions.body import Bodies
+from functions.client_address import ClientHash
 from functions.docs import doc_pages
 from functions.endpoint import Endpoint
 from functions.exchange import Exchange
 from functions.google_rpc import open_channel
 from functions.health import Health
+from functions.ledger import Ledger
 from functions.logging import OncePerMinute, fields, get_logger
-from functions.problems import INTERNAL_ERROR, UNAUTHORIZED, Problem, problem_answer
+from functions.problems import INTERNAL_ERROR, UNAUTHORIZED, Kind, Problem, problem_answer
 from functions.publisher import Publisher
 from functions.records import Sieve
-from functions.routes import Routes
+from functions.routes import PREFIX, Routes
 from functions.secret_store import SecretStore
 from functions.settings import Settings
 from functions.stopping import Stopping
@@ -32,6 +35,8 @@ from schemas.validation import Validator
 
 _log = get_logger("app")
 _SERVER_ERROR: Final = 500
+# Within the ten seconds that Cloud Run gives to a process that is told to end.
+_SETTLE_SECONDS: Final = 2.0
 
 
 class App:
@@ -44,6 +49,7 @@ class App:
         routes: Routes,
         stopping: Stopping,
         keys: list[KeyRing],
+        ledger: Ledger,
         channels: list[grpc.aio.Channel],
         ids: UuidV7,
     ) -> None:
@@ -51,6 +57,7 @@ class App:
         self._routes = routes
         self.stopping = stopping
         self._keys = keys
+        self._ledger = ledger
         self._channels = channels
         self._ids = ids
         self._background: list[asyncio.Task[None]] = []
@@ -59,33 +66,50 @@ class App:
     def start(self) -> None:
         """Begin what runs besides the requests; call it within the running loop."""
         self.stopping.listen()
+        self.stopping.on_begin = self._settle
         self._background = [asyncio.create_task(keys.keep_fresh()) for keys in self._keys]
+        self._background.append(asyncio.create_task(self._ledger.keep_anchored()))
 
     async def close(self) -> None:
         """End what `start` began, and the connections."""
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
+        await self._ledger.close()
         for channel in self._channels:
             await channel.close(grace=None)
 
     async def __call__(self, request: Request) -> Answer:
         """Answer one request."""
         scope = request.scope
-        exchange = Exchange(scope["headers"], request.receive, self._ids.one())
+        client = scope.get("client")
+        peer = client[0].encode() if client else b""
+        exchange = Exchange(scope["headers"], request.receive, self._ids.one(), peer)
         try:
             handler = self._routes.find(scope["method"], scope["raw_path"])
             answer = await handler(exchange)
         except Problem as problem:
             answer = problem_answer(problem, exchange.request_id)
             self._note(problem, exchange)
+            self._audit(exchange, scope["raw_path"], problem.kind)
         except Exception:  # noqa: BLE001 (every request gets an answer)
             # Its text and its values may be personal data: the log takes the type and the frames.
             _log.exception("a request failed", extra=self._about(exchange))
             answer = problem_answer(Problem(INTERNAL_ERROR), exchange.request_id)
+            self._audit(exchange, scope["raw_path"], INTERNAL_ERROR)
         if self.stopping.has_begun:
             answer.headers.append(CLOSE)
+            await self._ledger.settle(_SETTLE_SECONDS)  # while it is open, the process lives
         return answer
+
+    def _settle(self) -> None:
+        self._background.append(asyncio.create_task(self._ledger.settle(_SETTLE_SECONDS)))
+
+    def _audit(self, exchange: Exchange, path: bytes, kind: Kind) -> None:
+        """Keep an event of a refusal; pages and probes leave none."""
+        if path.startswith(PREFIX):
+            facts = exchange.facts or Facts(self._routes.resource_of(path), UNKNOWN_ACTION)
+            self._ledger.note(exchange, facts, kind.status, kind.code)
 
     def _note(self, problem: Problem, exchange: Exchange) -> None:
         """Log a refusal by its code, so that a producer's question by request id has an answer."""
@@ -106,6 +130,7 @@ def create_app(
     settings: Settings,
     resources: Mapping[str, Resource],
     validators: Mapping[str, Validator],
+    audit_log: Resource,
     credentials: Any | None,
 ) -> App:
     """Build the target of these resources; call it within the running loop.
@@ -114,6 +139,7 @@ def create_app(
         settings: Of the process.
         resources: What the target serves, by name.
         validators: Of the resources; compiled before the server forks, and shared.
+        audit_log: The contract of the ledger's events.
         credentials: Google's, for what is not an emulator.
     """
     pubsub = _channel(settings.pubsub_emulator_host, settings.pubsub_endpoint, credentials)
@@ -125,6 +151,14 @@ def create_app(
     bodies = Bodies(settings.body_memory_bytes, settings.body_timeout_seconds)
     store = SecretStore(secrets, settings.project_id)
     turn = asyncio.Lock()
+    ledger = Ledger(
+        topic=Topic(pubsub, settings.project_id, audit_log.name),
+        contract=audit_log,
+        ids=ids,
+        clock=clock,
+        clients=ClientHash(settings.forwarded_for_position),
+        timeout=settings.publish_timeout_seconds,
+    )
 
     def endpoint(resource: Resource) -> Endpoint:
         validator = validators[resource.name]
@@ -144,13 +178,14 @@ def create_app(
             bodies=bodies,
             sieve=sieve,
             publisher=publisher,
+            ledger=ledger,
             ids=ids,
             clock=clock,
         )
 
     endpoints = {name: endpoint(resource) for name, resource in resources.items()}
     stopping = Stopping(bodies.hurry)
-    health = Health(list(endpoints.values()), lambda: stopping.has_begun)
+    health = Health(list(endpoints.values()), ledger, lambda: stopping.has_begun)
     pages = {"/livez": health.livez, "/readyz": health.readyz, **doc_pages(resources)}
     rings = [endpoint.keys for endpoint in endpoints.values()]
     return App(
@@ -158,6 +193,7 @@ def create_app(
         routes=Routes(pages, endpoints),
         stopping=stopping,
         keys=rings,
+        ledger=ledger,
         channels=[pubsub, secrets],
         ids=ids,
     )

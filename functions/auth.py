@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 import orjson
 
+from functions.audit_event import UNKNOWN_KEY
 from functions.google_rpc import RpcError
 from functions.logging import OncePerMinute, fields, get_logger
 from functions.secret_store import SecretVersion
@@ -211,5 +212,7 @@ def parse_payload(version: SecretVersion) -> dict[str, bytes]:
         encoded = key.encode() if isinstance(key, str) else b""
         if not _KEY_ID.fullmatch(key_id) or not _KEY.fullmatch(encoded):
             raise ValueError("an id or a key is not printable ASCII of a fitting length")
+        if key_id == UNKNOWN_KEY:
+            raise ValueError("the id stands for requests without a known key")
         result[key_id] = encoded
     return result

@@ -1,6 +1,7 @@
 """One resource's intake: from a request to the answer that its records are published."""
 
 import re
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
@@ -9,11 +10,13 @@ import orjson
 
 from functions.answer import Answer, api_answer
 from functions.audit import Clock, UuidV7, repeatable_ids
+from functions.audit_event import Facts
 from functions.auth import KeyRing, KeysUnavailableError, UnknownKeyError
 from functions.body import LARGE_BODY, Bodies
 from functions.exchange import Exchange
+from functions.ledger import Ledger
 from functions.media import body_format, content_length
-from functions.packing import DELETE, UPSERT, Envelope, Packer
+from functions.packing import DELETE, UPSERT, Envelope, Packed, Packer
 from functions.problems import (
     INVALID_IDEMPOTENCY_KEY,
     INVALID_RECORDS,
@@ -48,6 +51,7 @@ class Endpoint:
         bodies: Reads requests.
         sieve: Checks records.
         publisher: Sends messages.
+        ledger: Keeps an event of every request.
         ids: Makes event ids.
         clock: Tells the time of the audit columns.
     """
@@ -61,6 +65,7 @@ class Endpoint:
         bodies: Bodies,
         sieve: Sieve,
         publisher: Publisher,
+        ledger: Ledger,
         ids: UuidV7,
         clock: Clock,
     ) -> None:
@@ -70,6 +75,7 @@ class Endpoint:
         self._validator = validator
         self._bodies = bodies
         self._sieve = sieve
+        self._ledger = ledger
         self._ids = ids
         self._clock = clock
         self._packer = Packer(resource)
@@ -81,8 +87,10 @@ class Endpoint:
         published and others are not, it is 503 for the whole: the producer repeats it, and with an
         Idempotency-Key the records that come twice have the same event ids.
         """
+        facts = exchange.facts = Facts(self.resource, UPSERT)
         api_key = exchange.single(b"x-api-key")
         key_id = self.keys.known(api_key) or await self._identify(exchange, api_key)
+        facts.key_id = key_id
         repeat_key = idempotency_key(exchange)
         format_ = body_format(exchange)
         body = await self._bodies.read(exchange)
@@ -94,6 +102,8 @@ class Endpoint:
         finally:
             self._bodies.done(body)
         del body  # not needed while the publish lasts
+        if sifted.bad:
+            facts.reject(sifted.bad)
         if not sifted.good:
             raise _nothing_valid(sifted)
         if repeat_key is None:
@@ -103,14 +113,16 @@ class Endpoint:
                 self.resource.name, key_id, repeat_key, positions=sifted.positions
             )
         envelope = self._envelope(exchange, UPSERT, key_id, repeat_key)
-        messages = self._packer.pack(envelope, sifted.good, event_ids)
+        packed = self._packer.pack(envelope, sifted.good, event_ids)
         sifted.good.clear()  # nor are these, which take the memory of the body again
-        await self.publisher.publish(messages)
+        await self._publish(exchange, facts, envelope, repeat_key, packed, records=len(event_ids))
         return _accepted(exchange.request_id, sifted, event_ids)
 
     async def delete(self, exchange: Exchange, segments: Sequence[bytes]) -> Answer:
         """Accept a tombstone for the record whose key the path's segments, undecoded, are."""
+        facts = exchange.facts = Facts(self.resource, DELETE)
         key_id = await self._identify(exchange, exchange.single(b"x-api-key"))
+        facts.key_id = key_id
         repeat_key = idempotency_key(exchange)
         try:
             texts = [unquote_to_bytes(segment).decode() for segment in segments]
@@ -118,6 +130,7 @@ class Endpoint:
             raise Problem(NOT_FOUND, "the path is not UTF-8") from None
         key, errors = self._validator.parse_key(texts)
         if key is None:
+            facts.reject({0: errors})
             raise _invalid({0: errors}, is_cut=False)
         if repeat_key is None:
             event_ids = self._ids.take(1)
@@ -128,8 +141,37 @@ class Endpoint:
                 self.resource.name, key_id, repeat_key, DELETE, positions=(0,)
             )
         envelope = self._envelope(exchange, DELETE, key_id, repeat_key)
-        await self.publisher.publish(self._packer.pack(envelope, [orjson.dumps(key)], event_ids))
+        packed = self._packer.pack(envelope, [orjson.dumps(key)], event_ids)
+        await self._publish(exchange, facts, envelope, repeat_key, packed, records=1)
         return _accepted(exchange.request_id, _TOMBSTONE, event_ids)
+
+    async def _publish(
+        self,
+        exchange: Exchange,
+        facts: Facts,
+        envelope: Envelope,
+        repeat_key: str | None,
+        packed: Packed,
+        *,
+        records: int,
+    ) -> None:
+        """Publish the messages and then the audit event, which so never tells of what is not.
+
+        The other way round, or both at once, a process that dies in between would leave an event
+        that counts records as accepted which nobody ever had.
+        """
+        facts.now = envelope.now
+        facts.first_event_ids = packed.first_event_ids
+        if repeat_key is None:
+            facts.repeat_id = exchange.request_id
+        else:  # apart from the ids of events by its last part
+            names = (self.resource.name, envelope.key_id, repeat_key, envelope.op, "request")
+            [facts.repeat_id] = repeatable_ids(*names, positions=(0,))
+        self._ledger.check()
+        started = time.monotonic()
+        await self.publisher.publish(packed.messages)
+        facts.accepted = records
+        await self._ledger.accept(exchange, facts, time.monotonic() - started)
 
     async def _identify(self, exchange: Exchange, api_key: bytes | None) -> str:
         """Return the id of the request's key; before the body is read, which may be large."""

@@ -1,8 +1,12 @@
 """One HTTP request as the parts of an endpoint see it."""
 
 import re
+import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from functions.audit_event import Facts
 
 Receive = Callable[[], Awaitable[Any]]
 
@@ -13,13 +17,29 @@ _CLOUD_TRACE: Final = re.compile(rb"([0-9a-fA-F]{32})/([0-9]{1,20})(?:;o=([01]))
 
 
 class Exchange:
-    """A request and the id of its answer; headers are hashed once, not searched each time."""
+    """A request and the id of its answer; headers are hashed once, not searched each time.
 
-    __slots__ = ("_headers", "has_repeats", "headers", "receive", "request_id")
+    Attributes:
+        peer: Address of the other end of the connection.
+        started_ns: When its header was read, by the monotonic clock.
+        facts: What the ledger is to know, once a resource takes the request.
+    """
+
+    __slots__ = (
+        "_headers", "facts", "has_repeats", "headers", "peer", "receive", "request_id",
+        "started_ns",
+    )  # fmt: skip
 
     def __init__(
-        self, headers: list[tuple[bytes, bytes]], receive: Receive, request_id: str
+        self,
+        headers: list[tuple[bytes, bytes]],
+        receive: Receive,
+        request_id: str,
+        peer: bytes = b"",
     ) -> None:
+        self.started_ns = time.monotonic_ns()
+        self.peer = peer
+        self.facts: Facts | None = None
         self._headers = headers
         self.headers = dict(headers)
         self.has_repeats = len(self.headers) != len(headers)

@@ -12,8 +12,10 @@ from functions.answer import Answer, api_answer
 from functions.endpoint import Endpoint
 from functions.exchange import Exchange
 from functions.google_rpc import RpcError
+from functions.ledger import Ledger
 from functions.logging import OncePerMinute, get_logger
 from functions.problems import NOT_READY, Problem
+from functions.publisher import Publisher
 
 # Probes of many load balancers cost one look at the dependencies.
 CACHE_SECONDS: Final = 3.0
@@ -27,11 +29,15 @@ class Health:
 
     Args:
         endpoints: Whose keys and topics are looked at.
+        ledger: Whose topic is looked at too: nothing is accepted without it.
         is_stopping: Whether the process was told to end.
     """
 
-    def __init__(self, endpoints: Sequence[Endpoint], is_stopping: Callable[[], bool]) -> None:
+    def __init__(
+        self, endpoints: Sequence[Endpoint], ledger: Ledger, is_stopping: Callable[[], bool]
+    ) -> None:
         self._endpoints = endpoints
+        self._ledger = ledger
         self._is_stopping = is_stopping
         self._failed: list[str] = []
         self._looked_at = -float("inf")
@@ -62,23 +68,28 @@ class Health:
     async def _look(self) -> list[str]:
         async with self._lock:
             if time.monotonic() - self._looked_at >= CACHE_SECONDS:
-                found = await asyncio.gather(*map(_failures, self._endpoints))
+                found = await asyncio.gather(
+                    *map(_failures, self._endpoints), _failures_of_topic(self._ledger)
+                )
                 self._failed = [failure for failures in found for failure in failures]
                 self._looked_at = time.monotonic()
                 if self._failed:
                     self._log_failure("readiness", failed=self._failed)
-        refused = [_topic(e) for e in self._endpoints if e.publisher.refused]
+        publishers: list[Publisher | Ledger] = [self._ledger]
+        publishers += [endpoint.publisher for endpoint in self._endpoints]
+        refused = [_topic(publisher) for publisher in publishers if publisher.refused]
         return sorted({*self._failed, *refused})
 
 
 async def _failures(endpoint: Endpoint) -> list[str]:
-    has_keys, has_topic = await asyncio.gather(_has_keys(endpoint), _has_topic(endpoint))
-    keys = [] if has_keys else [f"keys of {endpoint.resource.name}"]
-    return keys if has_topic else [*keys, _topic(endpoint)]
+    has_keys, topic = await asyncio.gather(
+        _has_keys(endpoint), _failures_of_topic(endpoint.publisher)
+    )
+    return topic if has_keys else [f"keys of {endpoint.resource.name}", *topic]
 
 
-def _topic(endpoint: Endpoint) -> str:
-    return f"topic {endpoint.resource.name}"
+def _topic(publisher: Publisher | Ledger) -> str:
+    return f"topic {publisher.topic.name}"
 
 
 async def _has_keys(endpoint: Endpoint) -> bool:
@@ -87,11 +98,10 @@ async def _has_keys(endpoint: Endpoint) -> bool:
     return endpoint.keys.is_usable
 
 
-async def _has_topic(endpoint: Endpoint) -> bool:
-    publisher = endpoint.publisher
+async def _failures_of_topic(publisher: Publisher | Ledger) -> list[str]:
     try:
         await publisher.topic.check()
     except RpcError:
-        return False
+        return [_topic(publisher)]
     publisher.refused = None
-    return True
+    return []

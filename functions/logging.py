@@ -46,6 +46,8 @@ def configure(level: str) -> None:
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger(ROOT).setLevel(level)
+    # The heads of the audit chain are evidence, whatever level is asked for.
+    get_logger("ledger").setLevel(logging.INFO)
 
 
 def get_logger(name: str) -> logging.Logger:

@@ -22,7 +22,12 @@ from functions.answer import Answer  # noqa: E402
 from functions.app import App, create_app  # noqa: E402
 from functions.google_rpc import google_credentials  # noqa: E402
 from functions.settings import Settings  # noqa: E402
-from schemas.registry import Resource, load_registry  # noqa: E402
+from schemas.registry import (  # noqa: E402
+    AUDIT_LOG,
+    Resource,
+    load_registry,
+    load_system_registry,
+)
 from schemas.validation import Validator  # noqa: E402
 
 ALL = "all"
@@ -52,7 +57,9 @@ class Target:
 
     def open(self) -> App:
         """Start the application; by the first request, as connections do not survive the fork."""
-        self.app = create_app(self._settings, self._resources, self._validators, self._credentials)
+        self.app = create_app(
+            self._settings, self._resources, self._validators, _AUDIT_LOG, self._credentials
+        )
         self.app.start()
         gc.freeze()
         gc.set_threshold(*_GC_THRESHOLDS)
@@ -79,6 +86,7 @@ def _define(name: str, resources: Mapping[str, Resource]) -> None:
         target.prepare()
 
 
+_AUDIT_LOG = load_system_registry()[AUDIT_LOG]
 _registry = load_registry()
 for _name, _resource in _registry.items():
     _define(_name, {_name: _resource})

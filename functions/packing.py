@@ -38,6 +38,13 @@ class Envelope(NamedTuple):
     traceparent: str | None
 
 
+class Packed(NamedTuple):
+    """The messages of one request, encoded, and the first event id in each."""
+
+    messages: list[bytes]
+    first_event_ids: list[str]
+
+
 class Packer:
     """Packs the records of one resource.
 
@@ -51,8 +58,8 @@ class Packer:
 
     def pack(
         self, envelope: Envelope, records: Sequence[bytes], event_ids: Sequence[str]
-    ) -> list[bytes]:
-        """Return the records as encoded messages, each with its audit columns.
+    ) -> Packed:
+        """Return the records as messages, each with its audit columns.
 
         Args:
             envelope: Of the request.
@@ -63,12 +70,14 @@ class Packer:
             envelope.now, envelope.key_id, envelope.request_id, is_active=envelope.op == UPSERT
         )
         if len(records) == 1:
-            return [self._pack(envelope, audit, records, event_ids)]
+            return Packed([self._pack(envelope, audit, records, event_ids)], [event_ids[0]])
+        packed = Packed([], [])
         # One pack after the other: of a large request there is never a third copy in memory.
-        return [
-            self._pack(envelope, audit, records[start:end], event_ids[start:end])
-            for start, end in _packs(records, len(audit) + _ADDED_BYTES)
-        ]
+        for start, end in _packs(records, len(audit) + _ADDED_BYTES):
+            pack = self._pack(envelope, audit, records[start:end], event_ids[start:end])
+            packed.messages.append(pack)
+            packed.first_event_ids.append(event_ids[start])
+        return packed
 
     def _pack(
         self,

@@ -8,10 +8,11 @@ from functions.answer import Answer
 from functions.endpoint import Endpoint
 from functions.exchange import Exchange
 from functions.problems import METHOD_NOT_ALLOWED, NOT_FOUND, Problem
+from schemas.registry import Resource
 
 Handler = Callable[[Exchange], Awaitable[Answer]]
 Methods = Mapping[str, Handler]
-_PREFIX: Final = b"/v1/"
+PREFIX: Final = b"/v1/"
 
 
 class Routes:
@@ -27,7 +28,7 @@ class Routes:
             path.encode(): {"GET": handler, "HEAD": handler} for path, handler in pages.items()
         }
         for name, endpoint in endpoints.items():
-            self._fixed[_PREFIX + name.encode()] = {"POST": endpoint.post}
+            self._fixed[PREFIX + name.encode()] = {"POST": endpoint.post}
         self._endpoints = {name.encode(): endpoint for name, endpoint in endpoints.items()}
 
     def find(self, method: str, path: bytes) -> Handler:
@@ -48,9 +49,14 @@ class Routes:
         return handler
 
     def _tombstone(self, path: bytes) -> Methods:
-        if path.startswith(_PREFIX):
-            name, *segments = path[len(_PREFIX) :].split(b"/")
+        if path.startswith(PREFIX):
+            name, *segments = path[len(PREFIX) :].split(b"/")
             endpoint = self._endpoints.get(name)
             if endpoint and segments and all(segments):
                 return {"DELETE": partial(endpoint.delete, segments=segments)}
         raise Problem(NOT_FOUND)
+
+    def resource_of(self, path: bytes) -> Resource | None:
+        """Return the resource that a path below /v1/ names, whatever else is wrong with it."""
+        endpoint = self._endpoints.get(path.removeprefix(PREFIX).partition(b"/")[0])
+        return endpoint.resource if endpoint else None

@@ -42,6 +42,8 @@ class Settings:
     body_timeout_seconds: float = 30
     # What all bodies that are being read or parsed may hold together.
     body_memory_bytes: int = 32_000_000
+    # Which entry of X-Forwarded-For, from the right, is the client; 0 for the connection's peer.
+    forwarded_for_position: int = 1
     log_level: str = "INFO"
 
     @classmethod
@@ -79,6 +81,9 @@ class Settings:
                 "BODY_TIMEOUT_SECONDS", cls.body_timeout_seconds, 0.1, 3600
             ),
             body_memory_bytes=read.integer("BODY_MEMORY_BYTES", cls.body_memory_bytes, 2 * body),
+            forwarded_for_position=read.integer(
+                "FORWARDED_FOR_POSITION", cls.forwarded_for_position, 0, 10
+            ),
             log_level=read.choice("LOG_LEVEL", cls.log_level, _LOG_LEVELS),
         )
         if settings.key_max_stale_seconds < settings.key_refresh_seconds:
@@ -111,8 +116,8 @@ class _Reader:
     def number(self, variable: str, default: float, least: float, most: float = 86_400) -> float:
         return self._between(variable, default, float, least, most)
 
-    def integer(self, variable: str, default: int, least: int) -> int:
-        return self._between(variable, default, int, least, 10**12)
+    def integer(self, variable: str, default: int, least: int, most: int = 10**12) -> int:
+        return self._between(variable, default, int, least, most)
 
     def choice(self, variable: str, default: str, options: tuple[str, ...]) -> str:
         value = (self._env.get(variable) or default).upper()

@@ -27,11 +27,15 @@ class Stopping:
 
     Args:
         hurry: Called when bodies that have not arrived in full are to be given up.
+
+    Attributes:
+        on_begin: Called as soon as the end begins.
     """
 
     def __init__(self, hurry: Callable[[], None]) -> None:
         self.has_begun = False
         self._hurry = hurry
+        self.on_begin: Callable[[], object] = lambda: None
 
     def listen(self) -> None:
         """Go before the server's own handler of SIGTERM; call it within the running server."""
@@ -49,6 +53,7 @@ class Stopping:
             _log.info("stopping")
             for listener in getattr(server, "servers", ()):
                 listener.close()  # which uvicorn does again
+            self.on_begin()
             loop.call_later(PAUSE_SECONDS, handler, number, None)
             loop.call_later(BODY_SECONDS, self._hurry)
 

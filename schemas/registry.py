@@ -16,6 +16,7 @@ from schemas.columns import Column, SchemaError, map_columns
 
 __all__ = [
     "AUDIT_FIELDS",
+    "AUDIT_LOG",
     "DATA",
     "OPS",
     "SCHEMAS_DIR",
@@ -31,6 +32,8 @@ __all__ = [
 # The two datasets, by what is in them; their names are the deployment's.
 DATA: Final = "data"
 OPS: Final = "ops"
+# The system's own record that the endpoint writes and the operators' commands read.
+AUDIT_LOG: Final = "audit_log"
 
 SCHEMAS_DIR: Final = Path(__file__).parent
 SCHEMAS_DIR_VARIABLE: Final = "VITALFLOW_SCHEMAS"

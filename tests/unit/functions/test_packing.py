@@ -30,7 +30,7 @@ def decode(encoded: bytes):
 
 
 def test_one_record_is_one_json_message(packer):
-    (encoded,) = packer.pack(envelope(), [b'{"a":1}'], ["e"])
+    (encoded,) = packer.pack(envelope(), [b'{"a":1}'], ["e"]).messages
     message = decode(encoded)
     assert message.data == (
         b'{"a":1,"created_ts":"2026-01-02T03:04:05.678901Z",'
@@ -49,13 +49,13 @@ def test_one_record_is_one_json_message(packer):
 
 
 def test_a_tombstone_says_so(packer):
-    message = decode(packer.pack(envelope(DELETE), [b'{"a":1}'], ["e"])[0])
+    message = decode(packer.pack(envelope(DELETE), [b'{"a":1}'], ["e"]).messages[0])
     assert message.attributes["op"] == "delete"
     assert orjson.loads(message.data)["is_active"] is False
 
 
 def test_many_records_are_packed_as_lines(packer):
-    (encoded,) = packer.pack(envelope(), [b'{"a":1}', b'{"a":2}'], ids(2))
+    (encoded,) = packer.pack(envelope(), [b'{"a":1}', b'{"a":2}'], ids(2)).messages
     message = decode(encoded)
     assert message.attributes["content_type"] == "application/x-ndjson"
     lines = [orjson.loads(line) for line in message.data.split(b"\n")]
@@ -66,7 +66,7 @@ def test_many_records_are_packed_as_lines(packer):
 
 def test_a_repeat_of_a_pack_has_the_same_dedup_id_and_others_another(packer):
     def dedup_id(records: list[bytes], event_ids: list[str]) -> str:
-        (encoded,) = packer.pack(envelope(is_repeatable=True), records, event_ids)
+        (encoded,) = packer.pack(envelope(is_repeatable=True), records, event_ids).messages
         return decode(encoded).attributes["dedup_id"]
 
     records = [b'{"a":1}', b'{"a":2}']
@@ -77,9 +77,12 @@ def test_a_repeat_of_a_pack_has_the_same_dedup_id_and_others_another(packer):
 
 
 def test_a_trace_goes_with_its_own_message_alone(packer):
-    traced = decode(packer.pack(envelope(traceparent="00-a-b-01"), [b'{"a":1}'], ["e"])[0])
+    traced = decode(packer.pack(envelope(traceparent="00-a-b-01"), [b'{"a":1}'], ["e"]).messages[0])
     assert traced.attributes["traceparent"] == "00-a-b-01"
-    assert "traceparent" not in decode(packer.pack(envelope(), [b'{"a":1}'], ["e"])[0]).attributes
+    assert (
+        "traceparent"
+        not in decode(packer.pack(envelope(), [b'{"a":1}'], ["e"]).messages[0]).attributes
+    )
 
 
 @pytest.mark.parametrize(
@@ -87,7 +90,7 @@ def test_a_trace_goes_with_its_own_message_alone(packer):
     [(2, [2]), (500, [500]), (501, [500, 1]), (1000, [500, 500]), (1001, [500, 500, 1])],
 )
 def test_a_pack_holds_at_most_500_records(packer, count, sizes):
-    packs = [decode(m) for m in packer.pack(envelope(), [b'{"a":1}'] * count, ids(count))]
+    packs = [decode(m) for m in packer.pack(envelope(), [b'{"a":1}'] * count, ids(count)).messages]
     assert [pack.data.count(b"\n") + 1 for pack in packs] == sizes
     last = packs[-1].attributes["content_type"]
     assert last == ("application/json" if sizes[-1] == 1 else "application/x-ndjson")
@@ -96,7 +99,7 @@ def test_a_pack_holds_at_most_500_records(packer, count, sizes):
 
 
 def line_length(packer: Packer, record: bytes) -> int:
-    return len(decode(packer.pack(envelope(), [record], ids(1))[0]).data)
+    return len(decode(packer.pack(envelope(), [record], ids(1)).messages[0]).data)
 
 
 @pytest.mark.parametrize(("extra", "sizes"), [(0, [2]), (1, [1, 1])])
@@ -106,12 +109,12 @@ def test_a_pack_holds_at_most_a_megabyte(packer, extra, sizes):
     first = b'{"a":"' + b"x" * (half - audit - 8) + b'"}'
     rest = limits.PACK_MAX_BYTES - 1 - half + extra
     second = b'{"a":"' + b"x" * (rest - audit - 8) + b'"}'
-    packs = packer.pack(envelope(), [first, second], ids(2))
+    packs = packer.pack(envelope(), [first, second], ids(2)).messages
     assert [decode(pack).data.count(b"\n") + 1 for pack in packs] == sizes
 
 
 def test_a_record_that_is_larger_than_a_pack_goes_alone(packer):
     large = b'{"a":"' + b"x" * limits.PACK_MAX_BYTES + b'"}'
     small = b'{"a":1}'
-    packs = packer.pack(envelope(), [small, large, small, small], ids(4))
+    packs = packer.pack(envelope(), [small, large, small, small], ids(4)).messages
     assert [decode(pack).data.count(b"\n") + 1 for pack in packs] == [1, 1, 2]
