@@ -18,6 +18,7 @@ from functions.google_rpc import PublishRequest
 from functions.secret_store import SecretStore, SecretVersion
 from functions.settings import Settings
 from functions.topic import Topic
+from schemas.registry import AUDIT_LOG, load_system_registry
 
 KEY = b"a-key"
 HEADERS = [
@@ -74,8 +75,9 @@ class Harness:
     def __init__(self, patch: pytest.MonkeyPatch, resources: Any, validators: Any) -> None:
         self.published: list[bytes] = []
 
-        async def publish(_: Topic, messages: Any, count: int, timeout: float) -> None:  # noqa: ASYNC109 (Topic's signature)
-            self.published += messages
+        async def publish(topic: Topic, messages: Any, count: int, timeout: float) -> None:  # noqa: ASYNC109 (Topic's signature)
+            if topic.name in resources:
+                self.published += messages
 
         async def enabled_versions(*_: object) -> list[SecretVersion]:
             return [SecretVersion("1", KEY)]
@@ -89,8 +91,10 @@ class Harness:
             secret_manager_emulator_host="127.0.0.1:1",
         )
 
+        audit_log = load_system_registry()[AUDIT_LOG]
+
         async def create() -> App:
-            return create_app(nowhere, resources, validators, None)
+            return create_app(nowhere, resources, validators, audit_log, None)
 
         self.app = self.runner.run(create())
 
