@@ -12,6 +12,7 @@ COMMANDS: Final = {
     "audit": ("ops.audit", "verify that the audit events are whole and unchanged"),
     "reconcile": ("ops.reconcile", "compare what was accepted with what arrived"),
     "replay": ("ops.replay", "publish dead letters, or the raw archive, once more"),
+    "validate": ("ops.validate", "tell what would become of the records of a file"),
 }
 
 

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Final
 
 from google.api_core.exceptions import GoogleAPICallError
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ops import connection, dead_letters
 from ops.archive import ArchiveError, ArchiveFile, ArchiveRange, archive_files, read_messages
@@ -23,6 +21,7 @@ from ops.replay_plan import ReplayPlan
 from ops.replayable import Replayable, replay_attributes
 from ops.replayer import Replayer, ReplayStoppedError
 from ops.resume_file import ResumeFile, ResumeFileError
+from ops.terminal import console, progress
 from ops.times import FORM, point_in_time
 from schemas.registry import load_registry
 
@@ -91,7 +90,7 @@ class _Replay:
 
     def __init__(self, options: argparse.Namespace, system: Connection) -> None:
         self._options, self._system = options, system
-        self._out = Console(soft_wrap=True, highlight=False)
+        self._out = console()
         self._plan = ReplayPlan()
         self._resume: ResumeFile | None = None
 
@@ -119,8 +118,8 @@ class _Replay:
 
         # Counted first: the files are read twice, but nothing goes out unseen, nor before every
         # file has proved to be readable.
-        with _progress() as progress:
-            for file in progress.track(files, description="reading files"):
+        with progress() as bar:
+            for file in bar.track(files, description="reading files"):
                 for item in left(file):
                     size = len(item.data)
                     self._plan.add(item.resource, item.code, item.day, item.records, size)
@@ -163,10 +162,10 @@ class _Replay:
 
     def _publish(self, replayer: Replayer, items: Iterable[Replayable]) -> tuple[str, int]:
         """Publish; return why it stopped early, and the exit code."""
-        with self._resume or nullcontext(), _progress() as progress:
-            task = progress.add_task("publishing", total=self._plan.records)
+        with self._resume or nullcontext(), progress() as bar:
+            task = bar.add_task("publishing", total=self._plan.records)
             try:
-                replayer.run(items, lambda count: progress.advance(task, count))
+                replayer.run(items, lambda count: bar.advance(task, count))
             except (ReplayStoppedError, ArchiveError) as error:
                 return f"Stopped: {error}.", 1
             except GoogleAPICallError as error:
@@ -186,16 +185,4 @@ def replay_of_dead_letter(row: DeadLetterRow) -> Replayable:
         data=row.payload,
         attributes=replay_attributes(row.attributes, row.id, "dead_letter"),
         mark=row.id,
-    )
-
-
-def _progress() -> Progress:
-    console = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
     )
