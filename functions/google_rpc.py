@@ -99,6 +99,7 @@ def _message(package: str, name: str) -> Any:
     return message_factory.GetMessageClass(_POOL.FindMessageTypeByName(f"{package}.{name}"))
 
 
+PubsubMessage: Final = _message("google.pubsub.v1", "PubsubMessage")
 PublishRequest: Final = _message("google.pubsub.v1", "PublishRequest")
 PublishResponse: Final = _message("google.pubsub.v1", "PublishResponse")
 GetTopicRequest: Final = _message("google.pubsub.v1", "GetTopicRequest")

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from functions.audit import EVENT_NAMESPACE, audit_columns
-from functions.topic import encode_message
+from functions.topic import join_message
 from schemas import limits
 from schemas.registry import Resource
 
@@ -14,8 +14,9 @@ NDJSON: Final = "application/x-ndjson"
 UPSERT: Final = "upsert"
 DELETE: Final = "delete"
 
-# What a record grows by, besides the audit columns up to its event id: `,`, the id, `"`, a newline.
-_ADDED_BYTES: Final = 1 + 36 + 1 + 1
+# A record loses its last brace, and gains the audit columns, its event id and this.
+_END: Final = b'"}\n'
+_ADDED_BYTES: Final = -1 + 36 + len(_END)
 
 
 class Envelope(NamedTuple):
@@ -66,7 +67,7 @@ class Packer:
             records: Canonical JSON of non-empty objects.
             event_ids: One for each record.
         """
-        audit = audit_columns(
+        audit = b"," + audit_columns(
             envelope.now, envelope.key_id, envelope.request_id, is_active=envelope.op == UPSERT
         )
         if len(records) == 1:
@@ -86,19 +87,23 @@ class Packer:
         records: Sequence[bytes],
         event_ids: Sequence[str],
     ) -> bytes:
-        lines = [
-            b'%b,%b%b"}' % (record[:-1], audit, event_id.encode())
+        pieces = [
+            piece
             for record, event_id in zip(records, event_ids, strict=True)
+            for piece in (record[:-1], audit, event_id.encode(), _END)
         ]
-        if len(lines) == 1:
-            return self._message(envelope, JSON, lines[0], event_ids[0])
+        pieces[-1] = _END[:-1]
+        if len(records) == 1:
+            return self._message(envelope, JSON, pieces, event_ids[0])
         # An event id is new with every request, unless it is made to be the same in a repeat.
         dedup_id = event_ids[0]
         if envelope.is_repeatable:
             dedup_id = str(uuid.uuid5(EVENT_NAMESPACE, ",".join(event_ids)))
-        return self._message(envelope, NDJSON, b"\n".join(lines), dedup_id)
+        return self._message(envelope, NDJSON, pieces, dedup_id)
 
-    def _message(self, envelope: Envelope, content_type: str, data: bytes, dedup_id: str) -> bytes:
+    def _message(
+        self, envelope: Envelope, content_type: str, pieces: Sequence[bytes], dedup_id: str
+    ) -> bytes:
         """Encode one message; its attributes hold ids, names and versions, never the data's own."""
         attributes = {
             "resource": self._resource.name,
@@ -111,7 +116,7 @@ class Packer:
         }
         if envelope.traceparent is not None:
             attributes["traceparent"] = envelope.traceparent
-        return encode_message(data, attributes)
+        return join_message(pieces, attributes)
 
 
 def _packs(records: Sequence[bytes], added: int) -> Iterator[tuple[int, int]]:
