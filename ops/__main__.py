@@ -10,8 +10,11 @@ from typing import Final
 # `main(argv) -> exit code`.
 COMMANDS: Final = {
     "audit": ("ops.audit", "verify that the audit events are whole and unchanged"),
+    "keys": ("ops.keys", "add, list, disable, enable and destroy API keys"),
     "reconcile": ("ops.reconcile", "compare what was accepted with what arrived"),
     "replay": ("ops.replay", "publish dead letters, or the raw archive, once more"),
+    "send": ("ops.send", "send a file's records to the endpoint"),
+    "status": ("ops.status", "tell whether all is well: endpoint, backlog, dead letters"),
     "validate": ("ops.validate", "tell what would become of the records of a file"),
 }
 

@@ -14,6 +14,10 @@ from typing import Any, Final, Self
 import grpc
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
+from google.cloud.secretmanager_v1 import SecretManagerServiceClient
+from google.cloud.secretmanager_v1.services.secret_manager_service.transports import (
+    SecretManagerServiceGrpcTransport,
+)
 from google.pubsub_v1 import PublisherClient
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 
@@ -35,6 +39,9 @@ class Connection:
     Attributes:
         bigquery_url: Base URL of an emulator; None for Google's BigQuery.
         pubsub_host: host:port of an emulator; None for Google's Pub/Sub.
+        secret_manager_host: host:port of an emulator; None for Google's Secret Manager.
+        endpoint: Base URL, where it is known.
+        api_keys: By resource, of a stack on this machine; of no other system.
     """
 
     project: str
@@ -42,6 +49,9 @@ class Connection:
     ops_dataset: str
     bigquery_url: str | None = None
     pubsub_host: str | None = None
+    secret_manager_host: str | None = None
+    endpoint: str | None = None
+    api_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
     _exit: ExitStack = field(default_factory=ExitStack, repr=False)
 
     def __enter__(self) -> Self:
@@ -75,6 +85,16 @@ class Connection:
             grpc.insecure_channel(self.pubsub_host, options=_UNLIMITED)
         )
         return PublisherClient(transport=PublisherGrpcTransport(channel=channel))
+
+    @cached_property
+    def secrets(self) -> SecretManagerServiceClient:
+        """A client of Secret Manager."""
+        if not self.secret_manager_host:
+            return SecretManagerServiceClient()
+        channel = self._exit.enter_context(grpc.insecure_channel(self.secret_manager_host))
+        return SecretManagerServiceClient(
+            transport=SecretManagerServiceGrpcTransport(channel=channel)
+        )
 
     def topic_path(self, topic: str) -> str:
         """Return the full name of a topic."""
@@ -121,6 +141,9 @@ def connect(
             ops_dataset=info["ops_dataset"],
             bigquery_url=info["bigquery_rest"],
             pubsub_host=info["pubsub"],
+            secret_manager_host=info.get("secret_manager"),
+            endpoint=info.get("endpoint"),
+            api_keys=info.get("api_keys", {}),
         )
     return Connection(
         project=project,
@@ -128,6 +151,8 @@ def connect(
         ops_dataset=options.ops_dataset or env.get("OPS_DATASET") or OPS_DATASET,
         bigquery_url=_url(env.get("BIGQUERY_EMULATOR_HOST")),
         pubsub_host=env.get("PUBSUB_EMULATOR_HOST") or None,
+        secret_manager_host=env.get("SECRET_MANAGER_EMULATOR_HOST") or None,
+        endpoint=env.get("ENDPOINT") or None,
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from google.api_core.exceptions import GoogleAPICallError
+from google.auth.exceptions import GoogleAuthError
 
 from ops import connection, dead_letters
 from ops.archive import ArchiveError, ArchiveFile, ArchiveRange, archive_files, read_messages
@@ -41,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ConnectionNotFoundError, ResumeFileError, ArchiveError, OSError) as error:
         print(f"replay: {error}", file=sys.stderr)
         return USAGE
-    except GoogleAPICallError as error:
+    except (GoogleAPICallError, GoogleAuthError) as error:
         # Its kind alone: the text may quote the query.
         print(f"replay: BigQuery: {type(error).__name__}", file=sys.stderr)
         return 1

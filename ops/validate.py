@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from google.api_core.exceptions import GoogleAPICallError
+from google.auth.exceptions import GoogleAuthError
 
 from ops import connection, dead_letters
 from ops.connection import DATASET, ConnectionNotFoundError
@@ -43,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ConnectionNotFoundError, RecordFileError, SchemaError, OSError) as error:
         print(f"validate: {error}", file=sys.stderr)
         return USAGE
-    except GoogleAPICallError as error:
+    except (GoogleAPICallError, GoogleAuthError) as error:
         # Its kind alone: the text may quote the query.
         print(f"validate: BigQuery: {type(error).__name__}", file=sys.stderr)
         return USAGE
