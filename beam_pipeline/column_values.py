@@ -31,7 +31,7 @@ _LEAP_SECOND: Final = "60"
 # (https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types#decimal_types).
 _PLAIN_NUMERIC = re.compile(r"-?[0-9]{1,29}(?:\.[0-9]{1,9})?")
 _NUMERIC_INTEGER_DIGITS: Final = 29
-_NUMERIC_SCALE_DIGITS: Final = 9
+_MAX_SCALE: Final = 9
 
 
 def timestamp_micros(text: str) -> int:
@@ -82,14 +82,19 @@ def numeric_text(value: float | str) -> str:
     string is taken exactly.
     """
     text = str(value)
-    if _PLAIN_NUMERIC.fullmatch(text):
+    if isinstance(value, float):
+        # Most money: Python writes it plainly. 1e-07 has an exponent, nan and inf have no point.
+        point = text.find(".")
+        if point > 0 and len(text) - point <= _MAX_SCALE + 1 and "e" not in text:
+            return text
+    elif _PLAIN_NUMERIC.fullmatch(text):
         return text
     number = Decimal(text)
     # Before it is written out: the digits of 1e999999999 would fill the memory.
     if not number.is_finite() or number.adjusted() >= _NUMERIC_INTEGER_DIGITS:
         raise ValueError("beyond the range of NUMERIC")
-    if number.as_tuple().exponent < -_NUMERIC_SCALE_DIGITS:  # type: ignore[operator]  # finite: an int
-        rounded = number.quantize(Decimal(1).scaleb(-_NUMERIC_SCALE_DIGITS), ROUND_HALF_UP)
+    if number.as_tuple().exponent < -_MAX_SCALE:  # type: ignore[operator]  # finite: an int
+        rounded = number.quantize(Decimal(1).scaleb(-_MAX_SCALE), ROUND_HALF_UP)
         if isinstance(value, str) and rounded != number:
             raise ValueError("beyond the scale of NUMERIC")
         number = rounded
