@@ -6,7 +6,9 @@ Usage: python -m schemas.generate [--check] [--remove RESOURCE ...]
 import argparse
 import difflib
 import json
+import re
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -69,7 +71,7 @@ def generated_files(registry: Registry, schemas_dir: Path) -> Iterator[tuple[Pat
     for path in _system_tables(schemas_dir):
         yield tables / path.name, _json(json.loads(path.read_bytes()))
     for path in sorted((schemas_dir / "system").glob("*.sql")):
-        yield views / path.name, system_view_query(path.read_text(), registry)
+        yield views / path.name, system_view_query(_with_parts(path), registry)
     yield schemas_dir / "openapi.yaml", _yaml(build_openapi(registry))
     docs = schemas_dir.parent / "docs"
     if docs.is_dir():
@@ -149,6 +151,20 @@ def _local(node: Any, resource: str) -> Any:
         else _local(value, resource)
         for key, value in node.items()
     }
+
+
+def _with_parts(path: Path) -> str:
+    """Return a view's text, with that of another where it says `-- the query of <view>`.
+
+    A view that names another could not be made beside it: Terraform makes all of them at once.
+    """
+
+    def query(line: re.Match[str]) -> str:
+        text = path.with_name(f"{line[2]}.sql").read_text()
+        _, _, body = text.partition("\n")
+        return textwrap.indent(body, line[1])
+
+    return re.sub(r"^( *)-- the query of (\w+)\n", query, path.read_text(), flags=re.MULTILINE)
 
 
 def _generated_paths(schemas_dir: Path) -> set[Path]:

@@ -16,6 +16,8 @@ loaded AS (
   -- for each resource
   SELECT '${resource}' AS resource, event_id FROM `${project}.${dataset}.${resource}`
   -- union all
+  UNION ALL
+  SELECT 'audit_log' AS resource, event_id FROM `${project}.${ops_dataset}.audit_log`
 ),
 loaded_events AS (
   SELECT DISTINCT resource, event_id FROM loaded

@@ -24,6 +24,8 @@ loaded AS (
   SELECT 'patients' AS resource, event_id FROM `${project}.${dataset}.patients`
   UNION ALL
   SELECT 'plans' AS resource, event_id FROM `${project}.${dataset}.plans`
+  UNION ALL
+  SELECT 'audit_log' AS resource, event_id FROM `${project}.${ops_dataset}.audit_log`
 ),
 loaded_events AS (
   SELECT DISTINCT resource, event_id FROM loaded
