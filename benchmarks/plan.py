@@ -1,0 +1,48 @@
+"""How long and how often things are measured: all of it, or just enough to see that it works."""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The extent of a benchmark.
+
+    Attributes:
+        rounds: How often each contender has its turn; medians are of so many runs.
+        seconds: How long one load lasts.
+        warm_up: How long a server is loaded before it counts.
+        peers: Whether peers take part, and all resources.
+        pipeline_records: How many records a Beam job of ours carries.
+        stock_records: The same for the stock sink, which is slower.
+        curve_seconds: How long a point of a growth curve is loaded.
+        memory_records: How many records an endpoint takes while its memory is watched.
+        end_to_end_seconds: How long the embedded stack is loaded.
+    """
+
+    rounds: int = 3
+    seconds: float = 2.0
+    warm_up: float = 0.7
+    peers: bool = True
+    pipeline_records: int = 60_000
+    stock_records: int = 3_000
+    curve_seconds: float = 1.2
+    memory_records: int = 1_000_000
+    end_to_end_seconds: float = 5.0
+
+
+# What `--long` watches the memory over.
+LONG_RECORDS: Final = 5_000_000
+
+FULL = Plan()
+QUICK = Plan(
+    rounds=1,
+    seconds=0.3,
+    warm_up=0.1,
+    peers=False,
+    pipeline_records=6_000,
+    stock_records=200,
+    curve_seconds=0.2,
+    memory_records=5_000,
+    end_to_end_seconds=1.0,
+)
