@@ -24,7 +24,7 @@ from ops.replayer import Replayer, ReplayStoppedError
 from ops.resume_file import ResumeFile, ResumeFileError
 from ops.terminal import console, progress
 from ops.times import FORM, point_in_time
-from schemas.registry import load_registry
+from schemas.registry import load_registry, load_system_registry
 
 INTERRUPTED: Final = 130  # as a shell has it after Ctrl-C
 USAGE: Final = 2
@@ -43,13 +43,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"replay: {error}", file=sys.stderr)
         return USAGE
     except (GoogleAPICallError, GoogleAuthError) as error:
-        # Its kind alone: the text may quote the query.
-        print(f"replay: BigQuery: {type(error).__name__}", file=sys.stderr)
+        # Its kind alone: the text may quote a query.
+        print(f"replay: Google Cloud: {type(error).__name__}", file=sys.stderr)
         return 1
 
 
 def _parser() -> argparse.ArgumentParser:
-    resources = list(load_registry())
+    resources = [*load_registry(), *load_system_registry()]
     parser = argparse.ArgumentParser(prog="python -m ops replay", description=__doc__)
     sources = parser.add_subparsers(dest="source", required=True)
     letters = sources.add_parser("dead-letters", help="what could not be loaded")
@@ -169,9 +169,9 @@ class _Replay:
                 replayer.run(items, lambda count: bar.advance(task, count))
             except (ReplayStoppedError, ArchiveError) as error:
                 return f"Stopped: {error}.", 1
-            except GoogleAPICallError as error:
-                # Its kind alone: the text may quote the query.
-                return f"Stopped: BigQuery: {type(error).__name__}.", 1
+            except (GoogleAPICallError, GoogleAuthError) as error:
+                # Its kind alone: the text may quote a query.
+                return f"Stopped: Google Cloud: {type(error).__name__}.", 1
             except KeyboardInterrupt:
                 return "Interrupted.", INTERRUPTED
         return "", 0

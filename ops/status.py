@@ -18,7 +18,7 @@ from ops.backlog import Backlog, BacklogReader
 from ops.connection import Connection, ConnectionNotFoundError
 from ops.endpoint import endpoint_client
 from ops.terminal import console
-from schemas.registry import load_registry
+from schemas.registry import load_registry, load_system_registry
 
 USAGE: Final = 2
 CALL_SECONDS: Final = 10.0
@@ -77,7 +77,7 @@ def _print_backlog(system: Connection, out: Console) -> bool:
     # Imported here, as its import takes long and the emulators do without.
     from google.cloud.monitoring_v3 import MetricServiceClient  # noqa: PLC0415  # as above
 
-    names = [f"{name}-pipeline" for name in load_registry()]
+    names = [f"{name}-pipeline" for name in (*load_registry(), *load_system_registry())]
     try:
         backlogs = BacklogReader(MetricServiceClient(), system.project).read(names)
     except (GoogleAPICallError, GoogleAuthError) as error:

@@ -15,13 +15,13 @@ from google.api_core.exceptions import GoogleAPICallError
 from google.auth.exceptions import GoogleAuthError
 
 from ops import connection, dead_letters
-from ops.connection import DATASET, ConnectionNotFoundError
+from ops.connection import DATASET, OPS_DATASET, ConnectionNotFoundError
 from ops.dead_letters import DeadLetters
 from ops.record_file import AUTO, FORMATS, RecordFileError, open_file, read_records
 from ops.rescue import Rescue
 from ops.terminal import console
 from ops.verdict import Judge, Verdict
-from schemas.registry import Registry, SchemaError, load_registry
+from schemas.registry import OPS, Registry, SchemaError, load_registry, load_system_registry
 
 USAGE: Final = 2
 _RULES_SHOWN: Final = 3
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Against dead letters it is 0 whatever is found.
     """
     try:
-        registry = load_registry()
+        registry = Registry({**load_registry(), **load_system_registry()})
         parser = _parser(registry)
         options = parser.parse_args(argv)
         if options.against_dead_letters == bool(options.file):
@@ -74,7 +74,9 @@ def _file(parser: argparse.ArgumentParser, options: argparse.Namespace, registry
         parser.error("name the one --resource that the file holds")
     [name] = names
     judge = Judge(registry[name])
-    table = f"{options.dataset or DATASET}.{name}"
+    is_system = registry[name].dataset == OPS
+    dataset = options.ops_dataset or OPS_DATASET if is_system else options.dataset or DATASET
+    table = f"{dataset}.{name}"
     reasons: Counter[str] = Counter()
     count = 0
     with open_file(options.file) as stream:
