@@ -1,6 +1,7 @@
 """The guides name every setting, code and limit that their readers meet."""
 
 import argparse
+import re
 from dataclasses import fields
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from beam_pipeline import dead_letters
 from beam_pipeline.options import VitalflowOptions
 from functions import problems
 from functions.settings import Settings
+from ops.__main__ import COMMANDS
 from schemas.registry import SCHEMAS_DIR, load_registry
 
 DOCS = SCHEMAS_DIR.parent / "docs"
@@ -59,6 +61,11 @@ def dead_letter_codes():
 @pytest.mark.parametrize("code", dead_letter_codes())
 def test_every_dead_letter_code(code):
     assert f"| `{code}` |" in OPERATORS
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_of_an_operator(command):
+    assert re.search(rf"^\| `{command}[` ]", OPERATORS, re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", load_registry())
