@@ -298,6 +298,7 @@ def test_the_log_is_json_and_without_warnings(endpoint, client, record):
     assert {line["message"] for line in lines} == {
         "a request was refused",
         "API keys were refused",
+        "audit chain head",
         "stopping",
     }
     log = endpoint.log.read_text()
