@@ -15,6 +15,7 @@ class Ports:
     """Ports of the stack; 0 is a free one."""
 
     endpoint: int = 0
+    status: int = 0
     pubsub: int = 0
     secret_manager: int = 0
     bigquery: int = 0
@@ -25,6 +26,7 @@ class Ports:
         """Reads the variables; raises ValueError naming the one that is wrong."""
         return cls(
             endpoint=_port(env, "PORT"),
+            status=_port(env, "STATUS_PORT"),
             pubsub=_port(env, "PUBSUB_PORT"),
             secret_manager=_port(env, "SECRET_MANAGER_PORT"),
             bigquery=_port(env, "BIGQUERY_PORT"),

@@ -35,7 +35,7 @@ class Stack:
             temporary one, removed at the end, unless given.
         persist: Keep the emulators' state, and with it the API keys, in the folder for the next.
         ports: The ports to take.
-        endpoint: Whether to run the endpoint.
+        endpoint: Whether to run the endpoint, and what answers for the state of events.
         pipeline: Whether to run the Beam job.
 
     Raises:
@@ -103,12 +103,16 @@ class Stack:
         if self._with_endpoint:
             self._start_endpoint(url, pubsub)
         warehouse = self._ready("bigquery")
+        status_url = f"http://{HOST}:{self._ports.status or free_port()}"
+        if self._with_endpoint:
+            self._start_status(status_url, pubsub, warehouse)
         if self._with_pipeline:
             self._start_pipeline(pubsub, warehouse)
         provision_bigquery(warehouse["bigquery_rest"], **self._names)
         self.info = {
             **self._names,
             "endpoint": url if self._with_endpoint else None,
+            "status": status_url if self._with_endpoint else None,
             "api_keys": api_keys,
             "pubsub": pubsub["pubsub"],
             "secret_manager": pubsub["secret_manager"],
@@ -117,7 +121,8 @@ class Stack:
             "faults": {"pubsub": pubsub["admin"], "bigquery": warehouse["admin"]},
         }
         if self._with_endpoint:
-            self._wait_for_endpoint(url)
+            self._wait_until_ready("endpoint", url)
+            self._wait_until_ready("status", status_url)
         if self._with_pipeline:
             wait_for_file(self.children["pipeline"], self._ready_file("pipeline"), START_SECONDS)
         self._write_info()
@@ -148,6 +153,22 @@ class Stack:
         }
         self._run("endpoint", [*command, f"--port={port}"], env)
 
+    def _start_status(
+        self, url: str, pubsub: Mapping[str, str], warehouse: Mapping[str, str]
+    ) -> None:
+        port = url.rpartition(":")[2]
+        command = [sys.executable, "-m", "functions_framework", "--target=status"]
+        command += [f"--source={ROOT / 'functions' / 'status_main.py'}", f"--host={HOST}"]
+        env = {
+            "PROJECT_ID": self._names["project"],
+            "DATASET": self._names["dataset"],
+            "OPS_DATASET": self._names["ops_dataset"],
+            "PUBSUB_EMULATOR_HOST": pubsub["pubsub"],
+            "SECRET_MANAGER_EMULATOR_HOST": pubsub["secret_manager"],
+            "BIGQUERY_EMULATOR_HOST": warehouse["bigquery_rest"],
+        }
+        self._run("status", [*command, f"--port={port}"], env)
+
     def _start_pipeline(self, pubsub: Mapping[str, str], warehouse: Mapping[str, str]) -> None:
         # By the name DirectRunner, Beam first tries to download Prism, which cannot read Pub/Sub.
         command = [sys.executable, "-m", "beam_pipeline", "--runner=BundleBasedDirectRunner"]
@@ -175,8 +196,8 @@ class Stack:
         folder.mkdir(exist_ok=True)
         return folder / name
 
-    def _wait_for_endpoint(self, url: str) -> None:
-        child = self.children["endpoint"]
+    def _wait_until_ready(self, name: str, url: str) -> None:
+        child = self.children[name]
         deadline = time.monotonic() + START_SECONDS
         while not _answers(f"{url}/readyz"):
             child.check()

@@ -66,6 +66,7 @@ BANNER: Final = """\
 Vitalflow is up. Ctrl-C ends it.
 
   endpoint          $endpoint   (API page: $endpoint/docs)
+  state of events   $status
   BigQuery          $bigquery_rest
   BigQuery Storage  $bigquery_grpc
   Pub/Sub           $pubsub

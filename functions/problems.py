@@ -40,11 +40,15 @@ UNSUPPORTED_ENCODING: Final = Kind(
 )
 NO_RECORDS: Final = Kind("no_records", 422, "The body holds no records")
 INVALID_RECORDS: Final = Kind("invalid_records", 422, "No record of the body is valid")
+TOO_MANY_REQUESTS: Final = Kind("too_many_requests", 429, "There were too many requests")
 INTERNAL_ERROR: Final = Kind("internal_error", 500, "The service failed")
 PUBLISH_REFUSED: Final = Kind("publish_refused", 500, "The service is not set up rightly")
 PUBLISH_TIMEOUT: Final = Kind("publish_timeout", 503, "The records were not published in time")
 OVERLOADED: Final = Kind("overloaded", 503, "The service has as much to do as it can hold")
 KEYS_UNAVAILABLE: Final = Kind("keys_unavailable", 503, "API keys cannot be checked at present")
+STATUS_UNAVAILABLE: Final = Kind(
+    "status_unavailable", 503, "The state of records cannot be looked up at present"
+)
 SHUTTING_DOWN: Final = Kind("shutting_down", 503, "This instance is shutting down")
 NOT_READY: Final = Kind("not_ready", 503, "The service is not ready")
 

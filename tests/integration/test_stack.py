@@ -32,6 +32,7 @@ INFO_KEYS = {
     "dataset",
     "ops_dataset",
     "endpoint",
+    "status",
     "api_keys",
     "pubsub",
     "secret_manager",

@@ -178,15 +178,17 @@ async def test_no_event_holds_what_was_sent(producer, google):
 async def test_flood_of_guesses_becomes_few_events(producer, google):
     headers = {"x-api-key": "a-guess"}
     for _ in range(60):
-        assert (await producer.post("/v1/patients", json={}, headers=headers)).status_code == 401
+        answer = await producer.post("/v1/patients", json={}, headers=headers)
+        assert answer.status_code in (401, 429)  # as guesses are throttled too
 
     await until(lambda: sum(event["requests"] for event in google.events) == 60)
 
     assert len(google.events) < 60
     assert_chain(google.events)
     counted = [event for event in google.events if event["requests"] > 1]
-    assert {(event["status"], event["created_by"], event["resource"]) for event in counted} == {
-        (401, "unknown", "patients")
+    assert counted
+    assert {(event["created_by"], event["resource"]) for event in counted} == {
+        ("unknown", "patients")
     }
     assert all("client_hash" not in event for event in counted)
 
