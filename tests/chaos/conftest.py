@@ -1,0 +1,148 @@
+"""One system for all faults, the trial that each of them is, and a table of how they went."""
+
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from emulators.chaos.account import Account, Verdict
+from emulators.chaos.system import System
+from emulators.chaos.traffic import Mix, Traffic
+from schemas.registry import load_registry
+
+REGISTRY = load_registry()
+RESOURCES = ("patients", "plans")
+PATIENCE_SECONDS = 60
+LEAST_RECORDS = 20_000
+OUTCOMES = pytest.StashKey[list["Outcome"]]()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One line of the table."""
+
+    fault: str
+    answers: Counter[str]
+    verdict: Verdict
+    answered: float | None
+    recovered: float
+
+
+@pytest.fixture(scope="package")
+def system() -> Iterator[System]:
+    with System() as running:
+        yield running
+
+
+@dataclass
+class Trial:
+    """A fault under traffic: the producers, what they were told, and when all was well again."""
+
+    system: System
+    fault_name: str
+    note: Callable[[Outcome], None]
+    mix: Mix = field(default_factory=Mix)
+    resources: tuple[str, ...] = RESOURCES
+    over_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.account = Account(f"run{uuid.uuid4().hex[:8]}")
+        self.traffic = Traffic(
+            self.system.url,
+            self.system.info["api_keys"],
+            [REGISTRY[name] for name in self.resources],
+            self.account,
+            self.mix,
+        )
+
+    @contextmanager
+    def sending(self, least: int = 600) -> Iterator[Traffic]:
+        """Send; the body begins once records are accepted, and after it some more must be."""
+        with self.traffic:
+            self.traffic.wait_for("202", PATIENCE_SECONDS)
+            yield self.traffic
+            self.over()
+            self.answered = self.traffic.wait_for("202", PATIENCE_SECONDS, self.over_at)
+            self.traffic.wait_for_records(least, PATIENCE_SECONDS)
+
+    def over(self) -> None:
+        """Note the end of the fault, once."""
+        self.over_at = self.over_at or time.monotonic()
+
+    @contextmanager
+    def fault(self, service: str, **rule: Any) -> Iterator[str]:
+        with self.system.fault(service, **rule) as rule_id:
+            yield rule_id
+        self.over()
+
+    def wait_for_strikes(self, service: str, rule_id: str, count: int = 1) -> None:
+        self.traffic.wait_until(
+            lambda: 1.0 if self.system.fired(service, rule_id) >= count else None,
+            PATIENCE_SECONDS,
+            f"{count} strikes of the fault",
+        )
+
+    def verdict(self) -> Verdict:
+        return self.account.compare(self.system.sql, REGISTRY, self.system.info)
+
+    def check(self, *expected: str) -> Verdict:
+        """Wait until all that was accepted is found, then hold the promise to it.
+
+        Args:
+            expected: What producers must have been told in the course of the fault, beside 202.
+                A busy machine may add the answer that every outage has: 503, repeat it.
+        """
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while (verdict := self.verdict()).missing and time.monotonic() < deadline:
+            time.sleep(0.2)
+        recovered = time.monotonic() - self.over_at
+        answered = self.answered - self.over_at
+        self.note(Outcome(self.fault_name, self.account.answers, verdict, answered, recovered))
+        assert verdict.faults == {}
+        assert verdict.loaded + verdict.dead == verdict.accepted
+        seen = set(self.account.answers)
+        assert {"202", *expected} <= seen
+        assert seen <= {"202", "503 publish_timeout", *expected}
+        return verdict
+
+
+@pytest.fixture
+def trial(
+    system: System, request: pytest.FixtureRequest, record_property: Callable[[str, object], None]
+) -> Callable[..., Trial]:
+    """Return a function that begins a trial; its fault is named in the table."""
+
+    def note(outcome: Outcome) -> None:
+        record_property("accepted_records", outcome.verdict.accepted)
+        record_property("recovery_seconds", round(outcome.recovered, 2))
+        request.config.stash.setdefault(OUTCOMES, []).append(outcome)
+
+    def begin(fault: str, **settings: Any) -> Trial:
+        return Trial(system, fault, note, **settings)
+
+    return begin
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    outcomes = config.stash.get(OUTCOMES, [])
+    if not outcomes:
+        return
+    terminalreporter.section("faults")
+    for outcome in outcomes:
+        answers = ", ".join(f"{n}× {name}" for name, n in sorted(outcome.answers.items()))
+        verdict = outcome.verdict
+        terminalreporter.line(f"{outcome.fault}: {answers}")
+        terminalreporter.line(
+            f"    {verdict.accepted:,} accepted = {verdict.loaded:,} loaded + {verdict.dead:,}"
+            f" dead-lettered + {len(verdict.missing):,} missing; {verdict.doubtful:,} found of"
+            f" requests without a 202, {verdict.copies:,} extra copies in the tables;"
+            f" accepting again after {outcome.answered:.1f} s, all there after"
+            f" {outcome.recovered:.1f} s"
+        )
+    total = sum(outcome.verdict.accepted for outcome in outcomes)
+    terminalreporter.line(f"{total:,} records accepted under {len(outcomes)} faults")
