@@ -86,6 +86,7 @@ class Rescue:
         table.add_column("still fails", f"{self.fails:,}", justify="right")
         table.add_column("on")
         for (resource, code), tally in sorted(self.tallies.items()):
-            top = "\n".join(f"{count:,}x {rule}" for rule, count in tally.rules.most_common(rules))
+            most = sorted(tally.rules.items(), key=lambda rule: (-rule[1], rule[0]))[:rules]
+            top = "\n".join(f"{count:,}x {rule}" for rule, count in most)
             table.add_row(resource, code, f"{tally.loads:,}", f"{tally.fails:,}", top)
         return table
