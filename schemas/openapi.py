@@ -43,6 +43,7 @@ def build_openapi(resources: Mapping[str, Resource]) -> dict[str, Any]:
     schemas: dict[str, Any] = dict(_SHARED_SCHEMAS)
     for resource in resources.values():
         paths[f"/v1/{resource.name}"] = {"post": _post(resource)}
+        paths[f"/v1/{resource.name}/events/{{event_id}}"] = {"get": _state(resource)}
         segments = "".join(f"/{{{name}}}" for name in resource.key)
         paths[f"/v1/{resource.name}{segments}"] = {"delete": _delete(resource)}
         schemas.update(_components(resource))
@@ -110,6 +111,30 @@ def _post(resource: Resource) -> dict[str, Any]:
             },
         },
         "responses": _responses(*_BODY_PROBLEMS),
+    }
+
+
+def _state(resource: Resource) -> dict[str, Any]:
+    state = {"schema": {"$ref": "#/components/schemas/EventState"}}
+    statuses = ("401", "404", "405", "429", "500", "503")
+    return {
+        "operationId": f"state_of_{resource.name}_event",
+        "tags": [resource.name],
+        "summary": "Ask what became of a record, by its event id",
+        "description": (
+            "Answers for what the same key sent; anything else is `unknown`. A service of its own "
+            "serves it: where nothing joins the two under one name, at another address."
+        ),
+        "parameters": [
+            {
+                "name": "event_id",
+                "in": "path",
+                "required": True,
+                "schema": {"type": "string", "format": "uuid"},
+            }
+        ],
+        "responses": {"200": {"description": "What is known of it.", "content": {JSON: state}}}
+        | {status: {"$ref": f"#/components/responses/{status}"} for status in statuses},
     }
 
 
@@ -218,6 +243,28 @@ _SHARED_SCHEMAS: Final = {
                     },
                 },
             },
+        },
+    },
+    "EventState": {
+        "type": "object",
+        "required": ["event_id", "state", "request_id"],
+        "properties": {
+            "event_id": {"type": "string", "format": "uuid"},
+            "state": {"type": "string", "enum": ["accepted", "loaded", "dead_lettered", "unknown"]},
+            "accepted_ts": {"type": "string", "format": "date-time"},
+            "published_ts": {"type": "string", "format": "date-time"},
+            "failed_ts": {"type": "string", "format": "date-time"},
+            "stage": {"type": "string", "description": "Of a dead letter: the step that failed."},
+            "code": {"type": "string", "description": "Of a dead letter: stable, for programs."},
+            "errors": {
+                "type": "array",
+                "items": {"$ref": "#/components/schemas/RecordError"},
+            },
+            "may_be_in_flight": {
+                "type": "boolean",
+                "description": "Of an unknown event: whether it may have been accepted lately.",
+            },
+            "request_id": {"type": "string", "format": "uuid"},
         },
     },
     "Problem": {
