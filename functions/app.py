@@ -22,13 +22,21 @@ from functions.google_rpc import open_channel
 from functions.health import Health
 from functions.ledger import Ledger
 from functions.logging import OncePerMinute, fields, get_logger
-from functions.problems import INTERNAL_ERROR, UNAUTHORIZED, Kind, Problem, problem_answer
+from functions.problems import (
+    INTERNAL_ERROR,
+    TOO_MANY_REQUESTS,
+    UNAUTHORIZED,
+    Kind,
+    Problem,
+    problem_answer,
+)
 from functions.publisher import Publisher
 from functions.records import Sieve
 from functions.routes import PREFIX, Routes
 from functions.secret_store import SecretStore
 from functions.settings import Settings
 from functions.stopping import Stopping
+from functions.throttle import Guard
 from functions.topic import Topic
 from schemas.registry import Resource
 from schemas.validation import Validator
@@ -61,7 +69,10 @@ class App:
         self._channels = channels
         self._ids = ids
         self._background: list[asyncio.Task[None]] = []
-        self._log_unauthorized = OncePerMinute(_log, logging.WARNING, "API keys were refused")
+        self._log_floods = {
+            UNAUTHORIZED: OncePerMinute(_log, logging.WARNING, "API keys were refused"),
+            TOO_MANY_REQUESTS: OncePerMinute(_log, logging.WARNING, "requests were too many"),
+        }
 
     def start(self) -> None:
         """Begin what runs besides the requests; call it within the running loop."""
@@ -114,8 +125,8 @@ class App:
     def _note(self, problem: Problem, exchange: Exchange) -> None:
         """Log a refusal by its code, so that a producer's question by request id has an answer."""
         kind = problem.kind
-        if kind is UNAUTHORIZED:  # a flood of guesses should not become a flood of lines
-            self._log_unauthorized("key", **self._about(exchange)["fields"])
+        if flood := self._log_floods.get(kind):  # of requests; it should not become one of lines
+            flood("key", **self._about(exchange)["fields"])
             return
         level = logging.WARNING if kind.status >= _SERVER_ERROR else logging.INFO
         if _log.isEnabledFor(level):
@@ -151,6 +162,7 @@ def create_app(
     bodies = Bodies(settings.body_memory_bytes, settings.body_timeout_seconds)
     store = SecretStore(secrets, settings.project_id)
     turn = asyncio.Lock()
+    guard = Guard(settings.refused_keys_per_minute, settings.rate_limit_per_key)
     ledger = Ledger(
         topic=Topic(pubsub, settings.project_id, audit_log.name),
         contract=audit_log,
@@ -175,6 +187,8 @@ def create_app(
             resource=resource,
             validator=validator,
             keys=keys,
+            guard=guard,
+            forwarded_for_position=settings.forwarded_for_position,
             bodies=bodies,
             sieve=sieve,
             publisher=publisher,

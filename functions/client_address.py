@@ -10,6 +10,8 @@ from functions.exchange import Exchange
 
 _SALT_SECONDS: Final = 86_400.0
 _CACHE_ADDRESSES: Final = 10_000
+# The longest is an IPv6 address that holds one of IPv4, with a zone or a port after it.
+_MAX_CHARS: Final = 64
 
 
 def client_address(exchange: Exchange, position: int) -> bytes:
@@ -27,7 +29,8 @@ def client_address(exchange: Exchange, position: int) -> bytes:
         forwarded = exchange.joined(b"x-forwarded-for")
         if forwarded is not None:
             entries = forwarded.rsplit(b",", position)
-            if len(entries) >= position:
+            # Something longer is no address, and not to be remembered as one.
+            if len(entries) >= position and len(entries[-position]) <= _MAX_CHARS:
                 return entries[-position].strip()
     return exchange.peer
 

@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Mapping, Sequence
+from math import ceil
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
@@ -13,6 +14,7 @@ from functions.audit import Clock, UuidV7, repeatable_ids
 from functions.audit_event import Facts
 from functions.auth import KeyRing, KeysUnavailableError, UnknownKeyError
 from functions.body import LARGE_BODY, Bodies
+from functions.client_address import client_address
 from functions.exchange import Exchange
 from functions.ledger import Ledger
 from functions.media import body_format, content_length
@@ -22,12 +24,14 @@ from functions.problems import (
     INVALID_RECORDS,
     KEYS_UNAVAILABLE,
     NOT_FOUND,
+    TOO_MANY_REQUESTS,
     UNAUTHORIZED,
     Problem,
     retry_later,
 )
 from functions.publisher import Publisher
 from functions.records import Sieve, Sifted
+from functions.throttle import Guard
 from schemas.registry import Resource
 from schemas.validation import RecordError, Validator
 
@@ -48,6 +52,8 @@ class Endpoint:
         resource: What it takes.
         validator: Of the resource; tombstones need it besides the sieve.
         keys: Who may send.
+        guard: Who has to wait.
+        forwarded_for_position: Where the client's address is; see `client_address`.
         bodies: Reads requests.
         sieve: Checks records.
         publisher: Sends messages.
@@ -62,6 +68,8 @@ class Endpoint:
         resource: Resource,
         validator: Validator,
         keys: KeyRing,
+        guard: Guard,
+        forwarded_for_position: int,
         bodies: Bodies,
         sieve: Sieve,
         publisher: Publisher,
@@ -72,6 +80,8 @@ class Endpoint:
         self.resource = resource
         self.keys = keys
         self.publisher = publisher
+        self._guard = guard
+        self._forwarded_for_position = forwarded_for_position
         self._validator = validator
         self._bodies = bodies
         self._sieve = sieve
@@ -88,8 +98,7 @@ class Endpoint:
         Idempotency-Key the records that come twice have the same event ids.
         """
         facts = exchange.facts = Facts(self.resource, UPSERT)
-        api_key = exchange.single(b"x-api-key")
-        key_id = self.keys.known(api_key) or await self._identify(exchange, api_key)
+        key_id = await self._identify(exchange)
         facts.key_id = key_id
         repeat_key = idempotency_key(exchange)
         format_ = body_format(exchange)
@@ -121,7 +130,7 @@ class Endpoint:
     async def delete(self, exchange: Exchange, segments: Sequence[bytes]) -> Answer:
         """Accept a tombstone for the record whose key the path's segments, undecoded, are."""
         facts = exchange.facts = Facts(self.resource, DELETE)
-        key_id = await self._identify(exchange, exchange.single(b"x-api-key"))
+        key_id = await self._identify(exchange)
         facts.key_id = key_id
         repeat_key = idempotency_key(exchange)
         try:
@@ -173,11 +182,22 @@ class Endpoint:
         facts.accepted = records
         await self._ledger.accept(exchange, facts, time.monotonic() - started)
 
-    async def _identify(self, exchange: Exchange, api_key: bytes | None) -> str:
+    async def _identify(self, exchange: Exchange) -> str:
         """Return the id of the request's key; before the body is read, which may be large."""
+        api_key = exchange.single(b"x-api-key")
+        key_id = self.keys.known(api_key)
+        address = client_address(exchange, self._forwarded_for_position)
+        wait = self._guard.admit(address, self.resource.name, key_id)
         try:
-            return await self.keys.identify(api_key)
+            if key_id is None and not wait:
+                key_id = await self.keys.identify(api_key)
+                wait = self._guard.admit(address, self.resource.name, key_id)
+            if key_id is not None and not wait:
+                return key_id
+            # The same whether the key is right, else guesses would still be answered.
+            problem = retry_later(TOO_MANY_REQUESTS, "or too many refused keys", ceil(wait))
         except UnknownKeyError:
+            self._guard.refused(address)
             headers = [(b"www-authenticate", b'ApiKey realm="vitalflow", header="x-api-key"')]
             problem = Problem(UNAUTHORIZED, "send the resource's key in x-api-key", headers=headers)
         except KeysUnavailableError:

@@ -16,8 +16,8 @@ class Buckets:
     """A bucket of tokens for each name, which refills evenly; an unknown name's is full.
 
     Kept as the one instant at which the bucket will be full again (the generic cell rate algorithm,
-    as ITU-T I.371 describes it), so that a name costs one number and no timer. Safe to share between
-    threads.
+    as ITU-T I.371 describes it), so that a name costs one number and no timer. It is safe to share
+    between threads.
 
     Args:
         per_minute: Tokens that a bucket holds and gets back in a minute.

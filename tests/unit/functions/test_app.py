@@ -203,8 +203,44 @@ async def test_the_key_is_checked_before_the_body_is_read(producer, size, closes
     assert ("connection" in response.headers) == closes
 
 
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+async def test_guessing_keys_is_slowed_down_by_address(producer, google, record, method):
+    path = PATH if method == "POST" else f"{PATH}/p-1"
+
+    async def send(key: str, address: str) -> httpx.Response:
+        headers = {"x-api-key": key, "x-forwarded-for": f"203.0.113.9, {address}"}
+        return await producer.request(method, path, headers=headers, json=record)
+
+    assert_accepted(await send(KEY, "10.0.0.9"), 1)
+    google.set_keys("patients-api-key", KEY.encode(), OTHER_KEY.encode())
+    for number in range(20):
+        assert_problem(await send(f"guess-{number}", "10.0.0.9"), 401, "unauthorized")
+    for key in ("guess", OTHER_KEY):  # which is right
+        refused = await send(key, "10.0.0.9")
+        assert_problem(refused, 429, "too_many_requests")
+        assert int(refused.headers["retry-after"]) == 3
+    assert_accepted(await send(KEY, "10.0.0.9"), 1)  # as before
+    assert_accepted(await send(KEY, "10.0.0.10"), 1)
+
+
+async def test_a_key_may_be_held_to_a_rate(make_producer, record):
+    producer = await make_producer("patients", rate_limit_per_key=2)
+    for _ in range(2):
+        assert_accepted(await producer.post(PATH, json=record), 1)
+    refused = await producer.post(PATH, json=record)
+    assert_problem(refused, 429, "too_many_requests")
+    assert 1 <= int(refused.headers["retry-after"]) <= 30
+
+
+async def test_what_is_no_address_is_not_remembered_as_one(producer, record):
+    for number in range(25):  # the peer's own address is what counts
+        headers = {"x-api-key": "guess", "x-forwarded-for": f"{number}" + "x" * 70}
+        answer = await producer.post(PATH, json=record, headers=headers)
+    assert_problem(answer, 429, "too_many_requests")
+
+
 async def test_keys_rotate_while_requests_run(make_producer, google, record):
-    producer = await make_producer("patients", key_refresh_seconds=0.02)
+    producer = await make_producer("patients", key_refresh_seconds=0.02, refused_keys_per_minute=0)
     stop = False
     statuses: dict[str, list[int]] = {KEY: [], OTHER_KEY: []}
 
