@@ -11,6 +11,7 @@ from emulators.demo.traffic import Tally
 
 WAIT_SECONDS: Final = 60
 POLL_SECONDS: Final = 0.5
+VIEW_COUNTS: Final = ("accepted", "loaded", "dead_lettered", "in_flight", "missing", "surplus")
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,21 @@ class Ledger:
             time.sleep(POLL_SECONDS)
         progress(arrived)
         return {name: self._find(name, tally) for name, tally in tallies.items()}
+
+    def view(self, expected: int) -> dict[str, int]:
+        """Return the sums of the view `reconciliation`, once it knows of all that was accepted.
+
+        Audit events take the way of the records, so the last of them may come after these.
+        """
+        give_up = time.monotonic() + WAIT_SECONDS
+        columns = ", ".join(f"IFNULL(SUM({name}), 0) AS {name}" for name in VIEW_COUNTS)
+        sql = f"SELECT {columns} FROM {self._ops}.reconciliation"  # noqa: S608  (our own dataset)
+        while True:
+            [row] = self._client.query(sql).result()
+            sums = {name: int(row[name]) for name in VIEW_COUNTS}
+            if sums["accepted"] >= expected or time.monotonic() > give_up:
+                return sums
+            time.sleep(POLL_SECONDS)
 
     def dead_letter(self, tallies: Mapping[str, Tally]) -> dict[str, Any] | None:
         """Return one dead letter of this run, whole."""

@@ -64,6 +64,19 @@ def masked(dead_letter: Mapping[str, Any]) -> str:
     return json.dumps(shown, indent=2, default=str)
 
 
+def view_line(console: Console, sums: Mapping[str, int], expected: int) -> bool:
+    """Print whether the system's own ledger comes to the same; return it."""
+    found = sums["loaded"] + sums["dead_lettered"]
+    agrees = sums["accepted"] == expected == found and not sums["missing"] + sums["surplus"]
+    console.print(
+        f"{'The ledger agrees' if agrees else 'THE LEDGER DISAGREES'}:"
+        f" {sums['accepted']} accepted = {sums['loaded']} loaded + {sums['dead_lettered']}"
+        f" dead-lettered + {sums['in_flight']} in flight, by healthcare_ops.reconciliation",
+        style="bold green" if agrees else "bold red",
+    )
+    return agrees
+
+
 def reconciliation_line(
     console: Console, tallies: Mapping[str, Tally], found: Mapping[str, Found]
 ) -> bool:

@@ -14,7 +14,13 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from emulators.child import ChildError
 from emulators.demo.questions import questions
 from emulators.demo.reconciliation import Found, Ledger
-from emulators.demo.report import counts_table, masked, reconciliation_line, rows_table
+from emulators.demo.report import (
+    counts_table,
+    masked,
+    reconciliation_line,
+    rows_table,
+    view_line,
+)
 from emulators.demo.traffic import Producer, Tally
 from emulators.stack import Stack
 from schemas.registry import load_registry
@@ -66,7 +72,9 @@ def _tour(info: Mapping[str, Any], console: Console, progress: Progress) -> bool
     if letter:
         console.print("\nOne dead letter, as an operator sees it:", style="bold")
         console.print_json(masked(letter))
-    return reconciliation_line(console, tallies, found)
+    expected = sum(len(tally.event_ids) for tally in tallies.values())
+    agrees = view_line(console, ledger.view(expected), expected)
+    return reconciliation_line(console, tallies, found) and agrees
 
 
 def _refuse_in_bigquery(info: Mapping[str, Any], table: str, key: str) -> None:
