@@ -24,7 +24,7 @@ _DISTINCT_RECORDS: Final = 2_000
 
 @lru_cache(maxsize=4)
 def messages(resource: str, pack: int, size: int, invalid: float) -> Sequence[PubsubMessage]:
-    """Return messages of `pack` records each, some thousand records in all.
+    """Return messages of `pack` records each, so many as are distinct at most.
 
     Args:
         resource: Its name.
@@ -36,7 +36,7 @@ def messages(resource: str, pack: int, size: int, invalid: float) -> Sequence[Pu
     records = mixed(contract, sized(contract, size), _DISTINCT_RECORDS, invalid)
     return [
         _published(contract, records[start : start + pack])
-        for start in range(0, len(records), pack)
+        for start in range(0, len(records) // pack * pack, pack)
     ]
 
 

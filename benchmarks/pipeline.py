@@ -84,7 +84,7 @@ def measure_pipeline(registry: Registry, sinks: Sinks, plan: Plan) -> dict[str, 
                     if name == PEER_RESOURCE:
                         without = replace(job, endpoint="")
                         _note(ours, f"{form}_without_grpc", name, jobs.cpu_us(without))
-        for kind in (STOCK, STOCK_WITH_OURS):
+        for kind in (STOCK, STOCK_WITH_OURS) if plan.peers else ():
             print(f"  {kind}", flush=True)
             with open_jobs(kind, sinks) as jobs:
                 for form, pack in FORMS.items():
