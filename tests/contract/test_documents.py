@@ -10,8 +10,12 @@ import pytest
 from beam_pipeline import dead_letters
 from beam_pipeline.options import VitalflowOptions
 from functions import problems
+from functions.event_status import ACCEPTED, DEAD_LETTERED, LOADED, UNKNOWN
 from functions.settings import Settings
+from functions.status_settings import StatusSettings
 from ops.__main__ import COMMANDS
+from ops.audit_chain import CHANGED, CUT, MISSING, PENDING, REORDERED
+from ops.reconcile import COUNTS
 from schemas.registry import SCHEMAS_DIR, load_registry
 
 DOCS = SCHEMAS_DIR.parent / "docs"
@@ -28,6 +32,28 @@ def pipeline_options():
 @pytest.mark.parametrize("name", [field.name.upper() for field in fields(Settings)])
 def test_every_setting_of_the_endpoint(name):
     assert f"`{name}`" in OPERATORS
+
+
+@pytest.mark.parametrize(
+    "name", [field.name.upper() for field in fields(StatusSettings) if field.name != "endpoint"]
+)
+def test_every_setting_of_the_status_target(name):
+    assert f"| `{name}` |" in OPERATORS
+
+
+@pytest.mark.parametrize("kind", [CHANGED, MISSING, REORDERED, CUT, PENDING])
+def test_every_finding_about_the_audit_chain(kind):
+    assert f"| `{kind}` |" in OPERATORS
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_every_count_of_the_reconciliation(name):
+    assert f"| `{name}` |" in OPERATORS
+
+
+@pytest.mark.parametrize("state", [LOADED, DEAD_LETTERED, ACCEPTED, UNKNOWN])
+def test_every_state_of_an_event(state):
+    assert f"| `{state}` |" in PRODUCERS
 
 
 @pytest.mark.parametrize("option", pipeline_options())
