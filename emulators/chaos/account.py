@@ -109,12 +109,14 @@ class Account:
         for resource in sorted({name for name, _ in (*accepted.values(), *doubtful)}):
             column = registry[resource].key[0]
             column = next(c.column for c in registry[resource].columns if c.name == column)
-            where = f"WHERE STARTS_WITH({column}, @run)"
             table = f"{names['dataset']}.{resource}"
-            rows = self._query(client, f"SELECT event_id, {column} FROM {table}_events {where}")
+            where = f"WHERE STARTS_WITH({column}, @run)"
+            sql = f"SELECT event_id, {column} FROM {table}_events {where}"  # noqa: S608  (our names)
+            rows = self._query(client, sql)
             found.update(row[0] for row in rows)
             of.update({row[0]: (resource, row[1]) for row in rows})
-            [[stored]] = self._query(client, f"SELECT COUNT(*) FROM {table} {where}")
+            sql = f"SELECT COUNT(*) FROM {table} {where}"  # noqa: S608  (as above)
+            [[stored]] = self._query(client, sql)
             copies += stored - len(rows)
         dead = self._dead(client, names["ops_dataset"])
         loaded = accepted.keys() & found.keys()

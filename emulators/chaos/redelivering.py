@@ -20,7 +20,7 @@ import apache_beam as beam
 import grpc
 from apache_beam.io.gcp.pubsub import PubsubMessage
 from apache_beam.options.pipeline_options import PipelineOptions
-from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from google.api_core.exceptions import GoogleAPICallError
 from google.pubsub_v1 import SubscriberClient
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
@@ -34,6 +34,7 @@ RENEW_SECONDS: Final = 3.0
 BATCH_MESSAGES: Final = 1000
 IDLE_SECONDS: Final = 0.1
 CALL_SECONDS: Final = 5.0
+BATCH_FAILED: Final = "a batch failed"
 _UNLIMITED: Final = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
 
 _log = logging.getLogger("redelivering")
@@ -52,7 +53,7 @@ class Subscriptions:
 
     def pull(self) -> dict[str, Sequence[Any]]:
         """Return what waits, of the resources of which anything does."""
-        batch = {}
+        batch: dict[str, Sequence[Any]] = {}
         for resource, name in self._names.items():
             try:
                 answer = self._client.pull(
@@ -155,7 +156,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             with Lease(subscriptions, batch):
                 run_batch(options, registry, batch)
         except Exception as error:  # noqa: BLE001  (whatever it is, the messages come again)
-            _log.warning("a batch failed: %s", type(error).__name__)
+            _log.warning("%s: %s", BATCH_FAILED, type(error).__name__)
             subscriptions.lease(batch, 0)
             continue
         subscriptions.acknowledge(batch)

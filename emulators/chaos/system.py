@@ -16,6 +16,7 @@ import httpx
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
+from emulators.chaos.redelivering import BATCH_FAILED
 from emulators.child import ROOT, Child, wait_for_file
 from emulators.ports import HOST, free_port
 from emulators.stack import Stack
@@ -137,7 +138,12 @@ class System:
     def fired(self, service: str, rule_id: str) -> int:
         """Return how often a rule struck."""
         rules = self._control.get(f"{self._admin(service)}/faults").raise_for_status()
-        return next(rule["fired"] for rule in rules.json()["faults"] if rule["id"] == rule_id)
+        fired: dict[str, int] = {rule["id"]: rule["fired"] for rule in rules.json()["faults"]}
+        return fired[rule_id]
+
+    def failed_batches(self) -> int:
+        """Return how many batches of the running job failed, and came again."""
+        return self._children["pipeline"].log.read_text().count(BATCH_FAILED)
 
     def _admin(self, service: str) -> str:
         process = "bigquery" if service.startswith("bigquery") else "pubsub"

@@ -16,6 +16,7 @@ from emulators.chaos.account import Account
 from schemas.registry import SCHEMAS_DIR, Resource
 
 TIMEOUT_SECONDS: Final = 20.0
+NO_ANSWER: Final = "no answer"
 _REPEATS: Final = 4
 _REPEAT_PAUSE_SECONDS: Final = 0.25
 _JOIN_SECONDS: Final = 60.0
@@ -37,8 +38,8 @@ class Mix:
     """
 
     threads: int = 3
-    pause: float = 0.03
-    bulk_share: float = 0.08
+    pause: float = 0.05
+    bulk_share: float = 0.12
     bulk_records: int = 250
     invalid_share: float = 0.0
     repeatable_share: float = 0.2
@@ -59,7 +60,7 @@ class Traffic:
     """Sends within `with`, from threads, until `stop`.
 
     Args:
-        url: Gives the endpoint's base URL, at each request: it may be started anew.
+        url: The endpoint's base URL; the endpoint may be away and come back.
         keys: API keys by resource.
         resources: What is sent, each by its smallest example.
         seed: Of the choices; with more than one thread their order is the machine's.
@@ -71,6 +72,7 @@ class Traffic:
         keys: Mapping[str, str],
         resources: Sequence[Resource],
         account: Account,
+        *,
         mix: Mix | None = None,
         seed: int = 0,
     ) -> None:
@@ -198,18 +200,15 @@ class Traffic:
             media = "application/x-ndjson"
         started = time.monotonic()
         try:
-            response = client.post(
+            response: httpx.Response | None = client.post(
                 f"{self._url}/v1/{resource.name}",
                 content=body,
                 headers={**headers, "content-type": media},
             )
-        except httpx.TransportError as error:
+        except httpx.TransportError:
             response = None
-            answer = f"no answer ({type(error).__name__})"
-            # One sender alone sees this many; a dead endpoint would else be asked without end.
-            time.sleep(_REPEAT_PAUSE_SECONDS / 5)
-        else:
-            answer = _named(response)
+            self._stop.wait(_REPEAT_PAUSE_SECONDS)  # nobody asks a dead endpoint without end
+        answer = _named(response)
         keys = [key for key, _ in records if key]
         if response is not None and response.status_code == httpx.codes.ACCEPTED:
             entries = response.json()["records"]
@@ -224,7 +223,9 @@ class Traffic:
         return answer
 
 
-def _named(response: httpx.Response) -> str:
+def _named(response: httpx.Response | None) -> str:
+    if response is None:
+        return NO_ANSWER
     status = str(response.status_code)
     return status if response.is_success else f"{status} {response.json()['code']}"
 
