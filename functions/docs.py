@@ -87,12 +87,18 @@ class _Page:
 
 
 class _Asset:
-    """A file that is read when it is asked for, which is seldom."""
+    """A file that is read when it is first asked for, and then kept.
+
+    Read anew for each request, it would take 1.5 MB for each client that does not read its answer.
+    """
 
     def __init__(self, path: Path, media_type: bytes) -> None:
         self._path = path
         self._media_type = media_type
+        self._page: _Page | None = None
 
     async def __call__(self, exchange: Exchange) -> Answer:
-        body = self._path.read_bytes()  # from the local disk, at most 1.5 MB
-        return await _Page(body, self._media_type, b"public, max-age=86400")(exchange)
+        if self._page is None:
+            body = self._path.read_bytes()  # from the local disk
+            self._page = _Page(body, self._media_type, b"public, max-age=86400")
+        return await self._page(exchange)

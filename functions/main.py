@@ -16,10 +16,12 @@ if _ROOT not in sys.path:
 
 import functions_framework.aio  # noqa: E402 (after the path is set, like those below)
 from starlette.requests import Request  # noqa: E402
+from uvicorn_worker import UvicornWorker  # type: ignore[import-untyped]  # noqa: E402 (no types)
 
 from functions import logging  # noqa: E402
 from functions.answer import Answer  # noqa: E402
 from functions.app import App, create_app  # noqa: E402
+from functions.connection import bounded  # noqa: E402
 from functions.google_rpc import google_credentials  # noqa: E402
 from functions.settings import Settings  # noqa: E402
 from schemas.registry import (  # noqa: E402
@@ -49,6 +51,13 @@ class Target:
         """Read the settings, compile the contracts and find credentials, once for all workers."""
         self._settings = Settings.from_env(os.environ)
         logging.configure(self._settings.log_level)
+        # The framework starts this worker without an option for what it is made with. Its own dict
+        # is left alone; there are no web sockets here.
+        UvicornWorker.CONFIG_KWARGS = {
+            **UvicornWorker.CONFIG_KWARGS,
+            "http": bounded(self._settings.header_timeout_seconds, self._settings.max_connections),
+            "ws": "none",
+        }
         self._validators = {name: Validator(r) for name, r in self._resources.items()}
         emulated = (
             self._settings.pubsub_emulator_host and self._settings.secret_manager_emulator_host
