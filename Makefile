@@ -25,6 +25,7 @@ lock: .venv/stamp ## Compile pyproject.toml's dependencies into requirements/*.t
 	$(BIN)/uv pip compile --quiet --upgrade $(COMPILE) --all-extras pyproject.toml -o requirements/dev.txt
 	$(BIN)/uv pip compile --quiet $(COMPILE) -c requirements/dev.txt --extra functions pyproject.toml -o requirements/functions.txt
 	$(BIN)/uv pip compile --quiet $(COMPILE) -c requirements/dev.txt --extra pipeline pyproject.toml -o requirements/pipeline.txt
+	$(BIN)/uv pip compile --quiet $(COMPILE) -c requirements/dev.txt --extra status pyproject.toml -o requirements/status.txt
 COMPILE := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .PHONY: generate
