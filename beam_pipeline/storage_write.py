@@ -29,6 +29,7 @@ from google.protobuf.descriptor_pb2 import DescriptorProto
 from beam_pipeline.append_errors import (
     AppendError,
     AppendUnavailableError,
+    RowsRefusedError,
     error_of_call,
     error_of_response,
 )
@@ -111,6 +112,7 @@ class WriteStream:
         with self._lock:
             if self._connection is None or self._connection.is_closed:
                 self._connection = _Connection(self._open_call, self._name)
+            if not self._connection.knows_schema:
                 request.proto_rows.writer_schema.proto_descriptor.CopyFrom(self._descriptor)
                 request.trace_id = _TRACE_ID
             return self._connection.send(request)
@@ -127,6 +129,10 @@ class _Connection:
     """One AppendRows call, from its first request until it breaks; it is never reopened."""
 
     def __init__(self, open_call: OpenCall, stream_name: str) -> None:
+        # Whether BigQuery has read rows by the writer's schema. A request that was refused as a
+        # whole may have left none behind; without one, every later request would be refused as
+        # well, and good rows would look guilty.
+        self.knows_schema = False
         self._error: AppendError | None = None
         self._requests: SimpleQueue[Any] = SimpleQueue()
         self._waiting: deque[Append] = deque()
@@ -172,6 +178,8 @@ class _Connection:
                 if append is None:  # after `fail`, or an answer that nobody asked for
                     break
                 error = error_of_response(_pb(response), append.row_count)
+                if error is None or isinstance(error, RowsRefusedError):
+                    self.knows_schema = True
                 if error is None:
                     append.succeed()
                 else:

@@ -35,6 +35,17 @@ def test_names_the_stream_in_every_request_and_the_schema_in_the_first(stream, f
     assert fake_bigquery.connections == 1
 
 
+def test_sends_the_schema_until_rows_were_read_by_it(stream, fake_bigquery):
+    fake_bigquery.script += [Refuse(DATA_CODE), RowErrors([0])]
+    for error in (RequestRefusedError, RowsRefusedError):
+        with pytest.raises(error):
+            stream.append([b"row"]).wait(5)
+    stream.append([b"row"]).wait(5)
+    has_schema = [r.proto_rows.HasField("writer_schema") for r in fake_bigquery.requests]
+    assert has_schema == [True, True, False]
+    assert fake_bigquery.connections == 1
+
+
 def test_shares_one_stream_a_table(sink, descriptor):
     assert sink.shared_stream(TABLE, descriptor) is sink.shared_stream(TABLE, descriptor)
     assert sink.shared_stream(TABLE, descriptor) is not sink.private_stream(TABLE, descriptor)
