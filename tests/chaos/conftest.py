@@ -39,6 +39,13 @@ def system() -> Iterator[System]:
         yield running
 
 
+@pytest.fixture(autouse=True)
+def whole(system: System) -> Iterator[None]:
+    """Leave both processes running for the next test, whatever became of this one."""
+    yield
+    system.restore()
+
+
 @dataclass
 class Trial:
     """A fault under traffic: the producers, what they were told, and when all was well again."""

@@ -33,8 +33,8 @@ def test_pipeline_is_killed_in_the_middle(trial, system):
             with system.fault("bigquery_write", method="AppendRows", latency_ms=1500) as fault:
                 run.wait_for_strikes("bigquery_write", fault)
                 system.kill("pipeline")
-        run.over()
-        system.start_pipeline()
+            run.over_at = time.monotonic()
+            system.start_pipeline()
     run.check()
 
 
