@@ -17,9 +17,6 @@ from functions.problems import (
 from schemas import limits
 from schemas.validation import NOT_AN_OBJECT, RecordError, Validator
 
-# A record grows by about 300 bytes of audit columns, so that records without number would make of
-# a body that is accepted one that is not. 10 MB hold this many of 1 KB.
-MAX_RECORDS: Final = 10_000
 # Python needs up to 200 bytes for an empty object that takes 3 in the body.
 _MAX_CONTAINERS: Final = 300_000
 # So many errors tell what is wrong; more would only make an answer larger than its request.
@@ -115,7 +112,7 @@ class Sieve:
             return
         if not document:
             raise Problem(NO_RECORDS)
-        if len(document) > MAX_RECORDS:
+        if len(document) > limits.MAX_BODY_RECORDS:
             raise _too_many_records()
         for index, record in enumerate(document):
             if index % _RECORDS_PER_TURN == _RECORDS_PER_TURN - 1:
@@ -124,7 +121,7 @@ class Sieve:
             self._check(record, index, sifted)
 
     def _lines(self, body: Body, sifted: Sifted) -> Iterator[None]:
-        if body.count(b"\n") > MAX_RECORDS:
+        if body.count(b"\n") > limits.MAX_BODY_RECORDS:
             raise _too_many_records()
         index = 0
         start = 0
@@ -208,4 +205,4 @@ def _depth(record: object) -> int:
 
 
 def _too_many_records() -> Problem:
-    return Problem(TOO_MANY_RECORDS, f"at most {MAX_RECORDS:,} records a request")
+    return Problem(TOO_MANY_RECORDS, f"at most {limits.MAX_BODY_RECORDS:,} records a request")

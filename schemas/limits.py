@@ -39,6 +39,9 @@ SECRET_MAX_PAYLOAD_BYTES: Final = 65_536
 # --- The endpoint's own. Cloud Run takes 32 MiB a request over HTTP/1
 # (https://cloud.google.com/run/quotas#request_limits); the tighter bound is what Pub/Sub carries.
 MAX_BODY_BYTES: Final = 10_000_000  # as received, and again after decompression
+# A record grows by about 300 bytes of audit columns, so that records without number would make of
+# a body that is accepted one that is not. 10 MB hold this many of 1 KB.
+MAX_BODY_RECORDS: Final = 10_000
 MAX_RECORD_BYTES: Final = 1_000_000  # one record always fits a packed message and an append
 PACK_MAX_RECORDS: Final = 500
 PACK_MAX_BYTES: Final = 1_000_000

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from schemas import limits
 from schemas.bounds import bounded
-from schemas.registry import Resource
+from schemas.registry import SYSTEM_COLUMNS, Resource
 
 JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
@@ -80,6 +80,7 @@ def _components(resource: Resource) -> Iterator[tuple[str, Any]]:
     del schema["$schema"], schema["$id"]
     if resource.unknown_fields == "reject":
         schema["additionalProperties"] = False
+    schema["propertyNames"] = {"not": {"enum": [column.name for column in SYSTEM_COLUMNS]}}
     yield resource.name, _rebased(schema, resource.name)
 
 
@@ -98,6 +99,7 @@ def _rebased(node: Any, resource: str) -> Any:
 
 def _post(resource: Resource) -> dict[str, Any]:
     record = {"$ref": f"#/components/schemas/{resource.name}"}
+    many = {"type": "array", "items": record, "minItems": 1, "maxItems": limits.MAX_BODY_RECORDS}
     return {
         "operationId": f"send_{resource.name}",
         "tags": [resource.name],
@@ -106,7 +108,7 @@ def _post(resource: Resource) -> dict[str, Any]:
         "requestBody": {
             "required": True,
             "content": {
-                JSON: {"schema": {"oneOf": [record, {"type": "array", "items": record}]}},
+                JSON: {"schema": {"oneOf": [record, many]}},
                 NDJSON: {"schema": {"type": "string", "description": "One record a line."}},
             },
         },
@@ -202,7 +204,7 @@ _IDEMPOTENCY_KEY: Final = {
 _CONTENT_ENCODING: Final = {
     "name": "Content-Encoding",
     "in": "header",
-    "schema": {"type": "string", "enum": ["gzip", "identity"]},
+    "schema": {"type": "string", "enum": ["gzip", "x-gzip", "identity", ""]},
 }
 _RECORD_ERROR: Final = {
     "type": "object",

@@ -6,7 +6,7 @@ import pytest
 from functions import records as records_module
 from functions.media import JSON, NDJSON
 from functions.problems import INVALID_JSON, NO_RECORDS, TOO_MANY_RECORDS, Problem
-from functions.records import MAX_ERRORS, MAX_RECORDS, Sieve
+from functions.records import MAX_ERRORS, Sieve
 from schemas import limits
 from tests.fixtures.endpoint import example
 
@@ -133,7 +133,9 @@ async def test_records_may_have_a_megabyte(sieve, good, extra, is_good, form):
 
 
 @pytest.mark.parametrize(
-    ("count", "is_good"), [(MAX_RECORDS, True), (MAX_RECORDS + 1, False)], ids=["most", "more"]
+    ("count", "is_good"),
+    [(limits.MAX_BODY_RECORDS, True), (limits.MAX_BODY_RECORDS + 1, False)],
+    ids=["most", "more"],
 )
 async def test_the_number_of_records_is_bounded(sieve, count, is_good):
     for body, body_format in (
