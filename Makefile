@@ -48,6 +48,10 @@ format: .venv/stamp ## Format the code and mend what the linter can.
 test: .venv/stamp ## Run all tests (about five minutes on 2 cores).
 	$(BIN)/pytest $(TESTS)
 
+.PHONY: abuse
+abuse: .venv/stamp ## Run the abuse tests with 10,000 requests made from the API's description (some ten minutes).
+	VITALFLOW_OPENAPI_CASES=10000 $(BIN)/pytest tests/abuse $(TESTS)
+
 .PHONY: demo
 demo: .venv/stamp ## Tour of the whole system on this machine.
 	@$(BIN)/python -m emulators demo
