@@ -1,9 +1,11 @@
 import asyncio
+import hmac
 import logging
 
 import grpc
 import pytest
 
+from functions import auth
 from functions.auth import Key, KeyRing, KeysUnavailableError, UnknownKeyError, parse_payload
 from functions.google_rpc import RpcError
 from functions.secret_store import SecretVersion
@@ -53,6 +55,29 @@ def clock():
 @pytest.fixture
 def ring(store, clock):
     return KeyRing(SECRET, store, refresh_seconds=60, max_stale_seconds=900, clock=clock)
+
+
+@pytest.mark.parametrize(
+    "presented", [b"key-0", b"key-4", b"key-9", b"key-10", b"k", b"x" * 512, b"x" * 513, b""]
+)
+async def test_every_key_is_compared_in_constant_time_wherever_one_matches(
+    clock, monkeypatch, presented
+):
+    compared = []
+
+    def compare(one: bytes, other: bytes) -> bool:
+        compared.append((len(one), other))
+        return hmac.compare_digest(one, other)
+
+    monkeypatch.setattr(auth, "compare_digest", compare)
+    ring = KeyRing(SECRET, FakeStore(*(b"key-%d" % n for n in range(10))), 60, 900, clock)
+    await ring.refresh()
+
+    ring.known(presented)
+
+    # Digests all, as the time to compare what was sent would tell its length.
+    assert [size for size, _ in compared] == [32] * 10
+    assert len({other for _, other in compared}) == 10
 
 
 @pytest.mark.parametrize(("key", "key_id"), [(b"first", "v1"), (b"second", "v2")])

@@ -56,6 +56,10 @@ def test_values_are_read():
         ("PUBLISH_QUEUE_BYTES", str(2 * limits.MAX_BODY_BYTES - 1), "must be from 20,000,000"),
         ("BODY_MEMORY_BYTES", "1e9", "must be a number"),
         ("BODY_TIMEOUT_SECONDS", "-1", "must be from 0.1"),
+        ("REFUSED_KEYS_PER_MINUTE", "-1", "must be from 0 "),
+        ("RATE_LIMIT_PER_KEY", "1.5", "must be a number"),
+        ("HEADER_TIMEOUT_SECONDS", "0", "must be from 1 "),
+        ("MAX_CONNECTIONS", "0", "must be from 1 "),
         ("LOG_LEVEL", "LOUD", "must be one of DEBUG, INFO"),
     ],
 )
