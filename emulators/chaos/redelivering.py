@@ -33,7 +33,7 @@ LEASE_SECONDS: Final = 10  # the least that Pub/Sub grants
 RENEW_SECONDS: Final = 3.0
 BATCH_MESSAGES: Final = 1000
 IDLE_SECONDS: Final = 0.1
-CALL_SECONDS: Final = 5.0
+CALL_SECONDS: Final = 20.0
 BATCH_FAILED: Final = "a batch failed"
 _UNLIMITED: Final = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
 
@@ -50,6 +50,17 @@ class Subscriptions:
         channel = grpc.insecure_channel(host, options=_UNLIMITED)
         self._client = SubscriberClient(transport=SubscriberGrpcTransport(channel=channel))
         self._names = names
+
+    def shorten_leases(self) -> None:
+        """Let what is pulled by a process that dies at once come again as soon as the rest."""
+        for name in self._names.values():
+            subscription = {"name": name, "ack_deadline_seconds": LEASE_SECONDS}
+            mask = {"paths": ["ack_deadline_seconds"]}
+            request = {"subscription": subscription, "update_mask": mask}
+            try:
+                self._client.update_subscription(request, timeout=CALL_SECONDS)
+            except GoogleAPICallError as error:
+                _log.warning("%s stays as it is: %s", name, type(error).__name__)
 
     def pull(self) -> dict[str, Sequence[Any]]:
         """Return what waits, of the resources of which anything does."""
@@ -144,6 +155,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     registry = {**load_registry(), **load_system_registry()}
     names = {resource: options.subscription_path(resource) for resource in registry}
     subscriptions = Subscriptions(host, names)
+    subscriptions.shorten_leases()
     if options.ready_file:
         Path(options.ready_file).write_text("ready\n")
     while True:

@@ -150,6 +150,10 @@ class System:
         fired: dict[str, int] = {rule["id"]: rule["fired"] for rule in rules.json()["faults"]}
         return fired[rule_id]
 
+    def tail(self) -> str:
+        """Return the end of the running job's log: why rows are late."""
+        return self._children["pipeline"].tail()
+
     def failed_batches(self) -> int:
         """Return how many batches of the running job failed, and came again."""
         return self._children["pipeline"].log.read_text().count(BATCH_FAILED)

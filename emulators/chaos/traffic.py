@@ -16,6 +16,8 @@ from emulators.chaos.account import Account
 from schemas.registry import SCHEMAS_DIR, Resource
 
 TIMEOUT_SECONDS: Final = 20.0
+# How long one waits for something of the traffic: a machine may have much else to do.
+PATIENCE_SECONDS: Final = 120.0
 NO_ANSWER: Final = "no answer"
 _REPEATS: Final = 4
 _REPEAT_PAUSE_SECONDS: Final = 0.25
@@ -112,7 +114,7 @@ class Traffic:
         if self._failure is not None:
             raise self._failure
 
-    def wait_for(self, answer: str, seconds: float, since: float | None = None) -> float:
+    def wait_for(self, answer: str, since: float | None = None) -> float:
         """Wait for an answer to a request sent from now on; return when, on time.monotonic.
 
         Raises:
@@ -128,22 +130,21 @@ class Traffic:
                 ),
                 None,
             ),
-            seconds,
             f"an answer {answer}",
         )
 
-    def wait_for_records(self, count: int, seconds: float) -> None:
+    def wait_for_records(self, count: int) -> None:
         """Wait until so many records are accepted in all."""
-        self.wait_until(
-            lambda: 1.0 if self.account.accepted >= count else None, seconds, f"{count} records"
-        )
+        self.wait_until(lambda: 1.0 if self.account.accepted >= count else None, f"{count} records")
 
-    def wait_until(self, look: Callable[[], float | None], seconds: float, what: str) -> float:
+    def wait_until(self, look: Callable[[], float | None], what: str) -> float:
         """Look again and again for something that is not None; raises TimeoutError."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while (found := look()) is None:
             if time.monotonic() > deadline:
-                raise TimeoutError(f"not within {seconds:.0f} s: {what}: {self.account.answers}")
+                raise TimeoutError(
+                    f"not within {PATIENCE_SECONDS:.0f} s: {what}: {self.account.answers}"
+                )
             time.sleep(0.02)
         return found
 

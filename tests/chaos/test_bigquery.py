@@ -5,7 +5,6 @@ from contextlib import ExitStack
 import pytest
 from google.cloud import bigquery
 
-from emulators.chaos.traffic import Mix
 from emulators.provision import provision_bigquery
 
 
@@ -18,7 +17,7 @@ def test_refused_row(trial, system):
             refusal = {"table": "patients", "column": "patient_id", "value": key}
             rules.enter_context(system.fault("bigquery_write", refuse_rows=refusal))
         with run.sending() as traffic:
-            traffic.wait_for_records(3000, 60)
+            traffic.wait_for_records(3000)
         verdict = run.check()
     assert 0 < verdict.dead < verdict.loaded
 
@@ -43,7 +42,7 @@ def test_appends_fail(trial, name, rule):
     run = trial(name)
     with run.sending() as traffic, run.fault("bigquery_write", **rule) as fault:
         run.wait_for_strikes("bigquery_write", fault, min(rule["calls"], 8))
-        traffic.wait_for_records(600, 60)
+        traffic.wait_for_records(600)
     verdict = run.check()
     assert set(run.account.answers) <= {"202", "503 publish_timeout"}
     assert verdict.dead == 0
@@ -51,13 +50,13 @@ def test_appends_fail(trial, name, rule):
 
 def test_request_is_refused(trial, system):
     """A refusal that names no row is traced to its rows, and they were good."""
-    run = trial("BigQuery refuses a request", mix=Mix(bulk_share=0.3), resources=("patients",))
+    run = trial("BigQuery refuses a request", resources=("patients",))
     rule = {"method": "AppendRows.response", "status": "INVALID_ARGUMENT"}
     with run.sending() as traffic:
         run.wait_for_loaded()
         with run.fault("bigquery_write", calls=3, **rule) as fault:
             run.wait_for_strikes("bigquery_write", fault, 3)
-        traffic.wait_for_records(run.account.accepted + 600, 60)
+        traffic.wait_for_records(run.account.accepted + 600)
     assert run.check().dead == 0
 
 
@@ -65,7 +64,7 @@ def test_table_is_missing_and_then_made(trial, system):
     run = trial("BigQuery's table missing, then made", resources=("plans",))
     system.sql.delete_table(f"{system.info['dataset']}.plans")
     with run.sending() as traffic:
-        traffic.wait_for_records(1200, 60)
+        traffic.wait_for_records(1200)
         run.wait_for_failed_batches(1)
         names = (system.info[name] for name in ("project", "dataset", "ops_dataset"))
         provision_bigquery(system.info["bigquery_rest"], *names)
@@ -81,7 +80,7 @@ def test_column_is_added_under_the_writer(trial, system):
         table.schema = [*table.schema, bigquery.SchemaField("added_later", "STRING")]
         system.sql.update_table(table, ["schema"])
         run.over()
-        traffic.wait_for_records(run.account.accepted + 600, 60)
+        traffic.wait_for_records(run.account.accepted + 600)
     assert run.check().dead == 0
 
 

@@ -15,9 +15,9 @@ def test_endpoint_is_killed_under_load(trial, system):
     system.kill("pipeline")
     with run.sending() as traffic:
         for least in (600, 1200):
-            traffic.wait_for_records(least, 60)
+            traffic.wait_for_records(least)
             system.kill("endpoint")
-            traffic.wait_for("no answer", 30)
+            traffic.wait_for("no answer")
             run.over_at = time.monotonic()
             system.start_endpoint()
     system.start_pipeline()
@@ -29,7 +29,7 @@ def test_pipeline_is_killed_in_the_middle(trial, system):
     run = trial("Pipeline killed while it appends")
     with run.sending() as traffic:
         for least in (800, 1600):
-            traffic.wait_for_records(least, 60)
+            traffic.wait_for_records(least)
             with system.fault("bigquery_write", method="AppendRows", latency_ms=1500) as fault:
                 run.wait_for_strikes("bigquery_write", fault)
                 system.kill("pipeline")
@@ -52,12 +52,11 @@ def test_clock_is_set_back(trial, system, tmp_path):
                     switch.touch()
                 ids.append(_send_one(system))
             run.over()
-            traffic.wait_for_records(1200, 60)
+            traffic.wait_for_records(1200)
         run.check()
         sql = f"SELECT event_id, created_ts FROM {system.info['dataset']}.lab_results_events"
         run.traffic.wait_until(
             lambda: 1.0 if {row[0] for row in system.sql.query_and_wait(sql)} >= set(ids) else None,
-            60,
             "the probes",
         )
         rows = {row["event_id"]: row["created_ts"] for row in system.sql.query_and_wait(sql)}

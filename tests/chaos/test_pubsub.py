@@ -23,7 +23,7 @@ from emulators.provision import provision_pubsub
 def test_outage(trial, name, rule, answer):
     run = trial(name)
     with run.sending() as traffic, run.fault("pubsub", method="Publish", **rule):
-        traffic.wait_for(answer, 30)
+        traffic.wait_for(answer)
         time.sleep(1)
     run.check(answer)
 
@@ -49,7 +49,7 @@ def test_duplicate_and_reordered_delivery(trial):
         run.fault("pubsub", method="Pull", duplicate=True, reorder=True) as fault,
     ):
         run.wait_for_strikes("pubsub", fault, 2)
-        traffic.wait_for_records(1200, 30)
+        traffic.wait_for_records(1200)
     assert run.check().copies > 0
 
 
@@ -67,11 +67,11 @@ def test_topic_is_deleted_and_made_again(trial, system):
         publisher = PublisherClient(transport=PublisherGrpcTransport(channel=channel))
         subscriber = SubscriberClient(transport=SubscriberGrpcTransport(channel=channel))
         publisher.delete_topic(topic=topic)
-        traffic.wait_for("500 publish_refused", 30)
+        traffic.wait_for("500 publish_refused")
         # What the subscription holds outlives its topic: it is worked off first.
-        traffic.wait_until(lambda: None if run.verdict().missing else 1.0, 60, "backlog")
+        traffic.wait_until(lambda: None if run.verdict().missing else 1.0, "backlog")
         with run.fault("pubsub", method="Publish", status="PERMISSION_DENIED"):
             subscriber.delete_subscription(subscription=subscription)
             provision_pubsub(system.info["pubsub"], project, ["plans"])
-            traffic.wait_for("500 publish_refused", 30)
+            traffic.wait_for("500 publish_refused")
     run.check("500 publish_refused")

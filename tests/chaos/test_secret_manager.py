@@ -43,10 +43,10 @@ def test_down_later(trial, endpoint):
     endpoint(KEY_MAX_STALE_SECONDS=str(STALE_SECONDS))
     with run.sending() as traffic, run.fault("secret_manager", status="UNAVAILABLE"):
         began = time.monotonic()
-        traffic.wait_for("202", 30, began + 2)  # refreshes fail, and the known keys serve
-        closed = traffic.wait_for("503 keys_unavailable", 30)
+        traffic.wait_for("202", began + 2)  # refreshes fail, and the known keys serve
+        closed = traffic.wait_for("503 keys_unavailable")
         assert closed - began >= STALE_SECONDS - 1.5
-        traffic.wait_for("503 keys_unavailable", 30)
+        traffic.wait_for("503 keys_unavailable")
         assert all(s.answer != "202" for s in traffic.samples if s.at > closed)
     run.check("503 keys_unavailable")
 
@@ -73,7 +73,7 @@ def test_garbage_alone_lets_nobody_in(trial, system):
         with run.sending() as traffic:
             garbage = _add(client, system, "plans", b'{"local": 5}')
             client.disable_secret_version(name=good)
-            traffic.wait_for("401 unauthorized", 30)
+            traffic.wait_for("401 unauthorized")
             client.enable_secret_version(name=good)
             run.over()
         client.disable_secret_version(name=garbage)
