@@ -11,15 +11,16 @@ DELETE: Final = "delete"
 class Envelope:
     """The Pub/Sub message around a record; the records of a packed message share one.
 
+    It leaves the message's data behind: each record has its own line, and what passes between steps
+    is pickled now and then, as Beam samples its size.
+
     Attributes:
-        data: The message's data, as it was published.
         attributes: All of the message's attributes, untouched.
         publish_us: When Pub/Sub took the message, in microseconds since the epoch.
         op: `upsert` or `delete`.
         schema_version: The contract's version that the endpoint checked.
     """
 
-    data: bytes
     attributes: dict[str, str]
     message_id: str | None
     publish_us: int

@@ -51,7 +51,8 @@ class Decode(beam.DoFn):
         """Yield the message's records."""
         envelope, fault = self._open(element)
         packed = envelope.attributes.get("content_type", "").startswith(_NDJSON)
-        lines = _lines(envelope.data) if packed else (envelope.data,)
+        data = element.data or b""
+        lines = _lines(data) if packed else (data,)
         self._read += len(lines)
         records = []
         for position, line in enumerate(lines):
@@ -80,7 +81,6 @@ class Decode(beam.DoFn):
         if attributes.get("resource", self._resource) != self._resource:
             fault = dead_letters.RESOURCE_MISMATCH
         envelope = Envelope(
-            data=message.data or b"",
             attributes=attributes,
             message_id=message.message_id,
             publish_us=column_values.datetime_micros(published) if published else _now_us(),
