@@ -38,6 +38,7 @@ class System:
     info: dict[str, Any]
     http: httpx.Client
     sql: bigquery.Client
+    logs: Path
 
     def send(self, resource: str, body: Any, **headers: str) -> httpx.Response:
         """POST a record, a list of them, or bytes as they stand."""
@@ -109,7 +110,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
                     client_options={"api_endpoint": stack.info["bigquery_rest"]},
                 ) as sql,
             ):
-                yield System(stack.info, client, sql)
+                yield System(stack.info, client, sql, stack.folder / "logs")
 
 
 @pytest.fixture(autouse=True)
