@@ -17,7 +17,7 @@ def test_refused_row(trial, system):
             refusal = {"table": "patients", "column": "patient_id", "value": key}
             rules.enter_context(system.fault("bigquery_write", refuse_rows=refusal))
         with run.sending() as traffic:
-            traffic.wait_for_records(3000)
+            traffic.wait_for_records(1500)
         verdict = run.check()
     assert 0 < verdict.dead < verdict.loaded
 
