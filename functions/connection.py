@@ -76,6 +76,10 @@ class Connection(HttpToolsProtocol):
         self._in_header = False
         self._fed = 0
         super().on_headers_complete()
+        # No route of Starlette's matches a line break, and its own 404 is none of the API's. Ours
+        # go by raw_path.
+        if "\n" in self.scope["path"]:
+            self.scope["path"] = self.scope["raw_path"].decode("ascii")
 
     def _refuse(self) -> None:
         if not self.transport.is_closing():

@@ -79,6 +79,9 @@ SHAPES = {
     "a path of bytes": (b"GET /\xff\xfe HTTP/1.0\r\n\r\n", [400]),
     "a path upwards": (b"GET /docs/../../etc/passwd HTTP/1.0\r\n\r\n", [404]),
     "a path upwards, encoded": (b"GET /docs/%2e%2e%2f%2e%2e%2fetc HTTP/1.0\r\n\r\n", [404]),
+    "a key with a line break": (
+        f"DELETE {PATH}/a%0Ab HTTP/1.0\r\nx-api-key: {KEY}\r\n\r\n".encode(), [422]
+    ),
     "a long path": (b"GET /" + b"a" * 60_000 + b" HTTP/1.0\r\n\r\n", [404]),
     # Size
     "10,000 headers": (GET + b"x-a: b\r\n" * 10_000 + b"\r\n", [400]),
