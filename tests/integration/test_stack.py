@@ -25,7 +25,7 @@ from emulators.folder_lock import FolderInUseError
 from emulators.ports import Ports
 from emulators.stack import STACK_FILE, Stack
 from schemas.bigquery import load_tables, load_views
-from schemas.registry import load_registry
+from schemas.registry import load_registry, load_system_registry
 
 INFO_KEYS = {
     "project",
@@ -112,7 +112,8 @@ def _check_provisioned(info: dict[str, str], client: bigquery.Client) -> None:
         subscriber = SubscriberClient(transport=SubscriberGrpcTransport(channel=channel))
         listed = subscriber.list_subscriptions(project=f"projects/{info['project']}")
         names = {subscription.name.rpartition("/")[2] for subscription in listed}
-    assert names == {f"{resource}-pipeline" for resource in load_registry()}
+    records = [*load_registry(), *load_system_registry()]
+    assert names == {f"{name}-pipeline" for name in records}
 
 
 def test_process_that_ends_early_is_told_and_the_others_are_ended(tmp_path: Path) -> None:
