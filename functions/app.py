@@ -17,6 +17,7 @@ from functions.body import Bodies
 from functions.client_address import ClientHash
 from functions.docs import doc_pages
 from functions.endpoint import Endpoint
+from functions.event_publisher import EventPublisher
 from functions.exchange import Exchange
 from functions.google_rpc import open_channel
 from functions.health import Health
@@ -86,7 +87,7 @@ class App:
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
-        await self._ledger.close()
+        await self._ledger.publisher.close()
         for channel in self._channels:
             await channel.close(grace=None)
 
@@ -163,13 +164,14 @@ def create_app(
     store = SecretStore(secrets, settings.project_id)
     turn = asyncio.Lock()
     guard = Guard(settings.refused_keys_per_minute, settings.rate_limit_per_key)
+    audit_topic = Topic(pubsub, settings.project_id, audit_log.name)
+    timeout = settings.publish_timeout_seconds
     ledger = Ledger(
-        topic=Topic(pubsub, settings.project_id, audit_log.name),
-        contract=audit_log,
+        publisher=EventPublisher(audit_topic, audit_log, clock, timeout),
         ids=ids,
         clock=clock,
         clients=ClientHash(settings.forwarded_for_position),
-        timeout=settings.publish_timeout_seconds,
+        timeout=timeout,
     )
 
     def endpoint(resource: Resource) -> Endpoint:
@@ -199,7 +201,7 @@ def create_app(
 
     endpoints = {name: endpoint(resource) for name, resource in resources.items()}
     stopping = Stopping(bodies.hurry)
-    health = Health(list(endpoints.values()), ledger, lambda: stopping.has_begun)
+    health = Health(list(endpoints.values()), ledger.publisher, lambda: stopping.has_begun)
     pages = {"/livez": health.livez, "/readyz": health.readyz, **doc_pages(resources)}
     rings = [endpoint.keys for endpoint in endpoints.values()]
     return App(

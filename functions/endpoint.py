@@ -176,8 +176,8 @@ class Endpoint:
         else:  # apart from the ids of events by its last part
             names = (self.resource.name, envelope.key_id, repeat_key, envelope.op, "request")
             [facts.repeat_id] = repeatable_ids(*names, positions=(0,))
-        self._ledger.check()
         started = time.monotonic()
+        await self._ledger.check()
         await self.publisher.publish(packed.messages)
         facts.accepted = records
         await self._ledger.accept(exchange, facts, time.monotonic() - started)

@@ -10,9 +10,9 @@ import orjson
 
 from functions.answer import Answer, api_answer
 from functions.endpoint import Endpoint
+from functions.event_publisher import EventPublisher
 from functions.exchange import Exchange
 from functions.google_rpc import RpcError
-from functions.ledger import Ledger
 from functions.logging import OncePerMinute, get_logger
 from functions.problems import NOT_READY, Problem
 from functions.publisher import Publisher
@@ -29,15 +29,15 @@ class Health:
 
     Args:
         endpoints: Whose keys and topics are looked at.
-        ledger: Whose topic is looked at too: nothing is accepted without it.
+        events: Whose topic is looked at too: nothing is accepted without audit events.
         is_stopping: Whether the process was told to end.
     """
 
     def __init__(
-        self, endpoints: Sequence[Endpoint], ledger: Ledger, is_stopping: Callable[[], bool]
+        self, endpoints: Sequence[Endpoint], events: EventPublisher, is_stopping: Callable[[], bool]
     ) -> None:
         self._endpoints = endpoints
-        self._ledger = ledger
+        self._events = events
         self._is_stopping = is_stopping
         self._failed: list[str] = []
         self._looked_at = -float("inf")
@@ -69,13 +69,13 @@ class Health:
         async with self._lock:
             if time.monotonic() - self._looked_at >= CACHE_SECONDS:
                 found = await asyncio.gather(
-                    *map(_failures, self._endpoints), _failures_of_topic(self._ledger)
+                    *map(_failures, self._endpoints), _failures_of_topic(self._events)
                 )
                 self._failed = [failure for failures in found for failure in failures]
                 self._looked_at = time.monotonic()
                 if self._failed:
                     self._log_failure("readiness", failed=self._failed)
-        publishers: list[Publisher | Ledger] = [self._ledger]
+        publishers: list[Publisher | EventPublisher] = [self._events]
         publishers += [endpoint.publisher for endpoint in self._endpoints]
         refused = [_topic(publisher) for publisher in publishers if publisher.refused]
         return sorted({*self._failed, *refused})
@@ -88,7 +88,7 @@ async def _failures(endpoint: Endpoint) -> list[str]:
     return topic if has_keys else [f"keys of {endpoint.resource.name}", *topic]
 
 
-def _topic(publisher: Publisher | Ledger) -> str:
+def _topic(publisher: Publisher | EventPublisher) -> str:
     return f"topic {publisher.topic.name}"
 
 
@@ -98,7 +98,7 @@ async def _has_keys(endpoint: Endpoint) -> bool:
     return endpoint.keys.is_usable
 
 
-async def _failures_of_topic(publisher: Publisher | Ledger) -> list[str]:
+async def _failures_of_topic(publisher: Publisher | EventPublisher) -> list[str]:
     try:
         await publisher.topic.check()
     except RpcError:

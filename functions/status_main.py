@@ -29,6 +29,7 @@ from functions.audit import Clock, UuidV7  # noqa: E402
 from functions.auth import KeyRing  # noqa: E402
 from functions.background_loop import BackgroundLoop  # noqa: E402
 from functions.client_address import ClientHash  # noqa: E402
+from functions.event_publisher import EventPublisher  # noqa: E402
 from functions.event_status import EventStatus  # noqa: E402
 from functions.google_rpc import google_credentials, open_channel  # noqa: E402
 from functions.ledger import Ledger  # noqa: E402
@@ -59,13 +60,14 @@ def open_service(settings: StatusSettings) -> StatusService:
         refresh, stale = common.key_refresh_seconds, common.key_max_stale_seconds
         keys = {name: KeyRing(f"{name}-api-key", store, refresh, stale) for name in registry}
         contract = load_system_registry()[AUDIT_LOG]
+        topic, clock = Topic(pubsub, common.project_id, contract.name), Clock()
+        timeout = common.publish_timeout_seconds
         ledger = Ledger(
-            topic=Topic(pubsub, common.project_id, contract.name),
-            contract=contract,
+            publisher=EventPublisher(topic, contract, clock, timeout),
             ids=UuidV7(),
-            clock=Clock(),
+            clock=clock,
             clients=ClientHash(common.forwarded_for_position),
-            timeout=common.publish_timeout_seconds,
+            timeout=timeout,
         )
         return keys, ledger
 

@@ -7,7 +7,6 @@ import httpx
 import orjson
 import pytest
 
-from functions import ledger as ledger_module
 from functions.hash_chain import GENESIS, event_hash
 from schemas.validation import Validator
 from tests.fixtures.endpoint import OTHER_KEY, assert_problem, example, until
@@ -259,7 +258,6 @@ async def test_chain_has_no_gap_after_a_failure(producer, google, status):
 async def test_full_queue_counts_refusals_and_accepts_nothing(make_producer, google, monkeypatch):
     producer = await make_producer("patients", publish_timeout_seconds=0.3)
     monkeypatch.setattr(producer.app._ledger, "_max_waiting", 2)
-    monkeypatch.setattr(ledger_module, "_DOWN_SECONDS", 60)
     google.always["PublishEvents"] = grpc.StatusCode.UNAVAILABLE
 
     for _ in range(6):
