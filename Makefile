@@ -22,10 +22,12 @@ install: .venv/stamp ## Create .venv and install the pinned packages.
 
 .PHONY: lock
 lock: .venv/stamp ## Compile pyproject.toml's dependencies into requirements/*.txt.
-	$(BIN)/uv pip compile --quiet --upgrade $(COMPILE) --all-extras pyproject.toml -o requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --upgrade $(COMPILE) $(addprefix --extra ,functions status pipeline local test) pyproject.toml -o requirements/dev.txt
 	$(BIN)/uv pip compile --quiet $(COMPILE) -c requirements/dev.txt --extra functions pyproject.toml -o requirements/functions.txt
 	$(BIN)/uv pip compile --quiet $(COMPILE) -c requirements/dev.txt --extra pipeline pyproject.toml -o requirements/pipeline.txt
 	$(BIN)/uv pip compile --quiet $(COMPILE) -c requirements/dev.txt --extra status pyproject.toml -o requirements/status.txt
+	$(BIN)/uv pip compile --quiet $(COMPILE) -c requirements/dev.txt --extra bench pyproject.toml -o requirements/bench.txt
+	$(BIN)/uv pip compile --quiet --upgrade $(COMPILE) requirements/checkov.in -o requirements/checkov.txt
 COMPILE := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .PHONY: generate
@@ -56,6 +58,19 @@ chaos: .venv/stamp ## Run the tests that break things: outages, kills, lying ans
 .PHONY: abuse
 abuse: .venv/stamp ## Run the abuse tests with 10,000 requests made from the API's description (some ten minutes).
 	VITALFLOW_OPENAPI_CASES=10000 $(BIN)/pytest tests/abuse $(TESTS)
+
+# What only the benchmark needs comes on top of the environment and goes with the next change of its pins.
+.venv/bench: .venv/stamp requirements/bench.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/bench.txt
+	@touch $@
+
+.PHONY: bench
+bench: .venv/bench ## Measure CPU per record beside its peers, growth and start-up (some ten minutes; an idle machine).
+	$(BIN)/python -m benchmarks $(BENCH)
+
+.PHONY: soak
+soak: .venv/bench ## Ten minutes of mixed traffic with a fault every 20 s, then reconcile.
+	$(BIN)/python -m benchmarks.soak $(SOAK)
 
 .PHONY: demo
 demo: .venv/stamp ## Tour of the whole system on this machine.

@@ -106,7 +106,7 @@ run "by_default" {
       && google_dataflow_flex_template_job.pipeline[0].enable_streaming_engine
       && google_dataflow_flex_template_job.pipeline[0].on_delete == "drain"
       && google_dataflow_flex_template_job.pipeline[0].max_workers == 10
-      && google_dataflow_flex_template_job.pipeline[0].parameters == tomap({ dataset = "healthcare", ops_dataset = "healthcare_ops" })
+      && google_dataflow_flex_template_job.pipeline[0].parameters == tomap({ dataset = "healthcare", ops_dataset = "healthcare_ops", pipeline_version = "1.0.0" })
       && google_dataflow_flex_template_job.pipeline[0].service_account_email == "vitalflow-pipeline@demo-project.iam.gserviceaccount.com"
     )
     error_message = "The job's arguments are not what they should be by default."
