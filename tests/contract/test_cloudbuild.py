@@ -11,7 +11,7 @@ import pytest
 import yaml
 from google.cloud.devtools.cloudbuild_v1 import Build
 
-from tests.fixtures.images import ROOT
+from tests.fixtures.images import IMAGES, ROOT
 
 TEXT = (ROOT / "cloudbuild.yaml").read_text()
 BUILD: dict[str, Any] = yaml.safe_load(TEXT)
@@ -145,7 +145,7 @@ def test_an_environments_trigger_applies_its_own_plan(tmp_path: Path):
     assert "-var-file=environments/prod.tfvars" in plan
     assert "-lock=false" not in plan
     assert not any("--print-only" in call for call in calls)
-    assert sum(" sbom export " in call for call in calls) == 2
+    assert sum(" sbom export " in call for call in calls) == len(IMAGES)
 
 
 def test_the_release_says_what_terraform_asks_for(tmp_path: Path):
@@ -155,10 +155,35 @@ def test_the_release_says_what_terraform_asks_for(tmp_path: Path):
 
     for name in release:
         assert f'variable "{name}" {{' in variables
-    assert release["endpoint_image"].endswith(f"/vitalflow/endpoint@{DIGEST}")
-    image = re.search(r'regex\("(\^\[a-z0-9\.-\].+)", var\.endpoint_image', variables)
-    assert image
-    assert re.fullmatch(image[1].strip("^$"), release["endpoint_image"])
+    for name in IMAGES:
+        assert release[f"{name}_image"].endswith(f"/vitalflow/{name}@{DIGEST}")
+    for name in ("endpoint", "status"):
+        image = re.search(rf'regex\("(\^\[a-z0-9\.-\].+)", var\.{name}_image', variables)
+        assert image
+        assert re.fullmatch(image[1].strip("^$"), release[f"{name}_image"])
+
+
+def test_every_image_is_built_pushed_and_listed(tmp_path: Path):
+    calls = run(tmp_path)
+
+    repository = "us-central1-docker.pkg.dev/demo-project/vitalflow"
+    for name in IMAGES:
+        (build,) = (call for call in calls if f" --tag {repository}/{name}:1a2b3c4 " in call)
+        assert build.startswith("docker build --file ")
+        assert f"docker push {repository}/{name}:1a2b3c4" in calls
+        assert {f"${{_REPOSITORY}}/{name}:$SHORT_SHA", f"${{_REPOSITORY}}/{name}:cache"} <= set(
+            BUILD["images"]
+        )
+    assert len(BUILD["images"]) == 2 * len(IMAGES)
+
+
+def test_an_image_is_built_as_it_is_tested():
+    for name, tested in IMAGES.items():
+        script = STEPS[f"build-{name}"]["script"]
+        arguments = dict(re.findall(r"--build-arg (\w+)=(\w+)", script))
+
+        assert f"--file {tested.dockerfile} " in script
+        assert arguments == {**tested.build_args, "BUILDKIT_INLINE_CACHE": "1"}
 
 
 @pytest.mark.parametrize("environment", ["dev", "prod"])

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,29 +19,32 @@ import pytest
 from emulators.provision import provision_pubsub, provision_secrets
 from emulators.pubsub import PubSubEmulator
 from emulators.secret_manager import SecretManagerEmulator
+from ops.connection import Connection
 from schemas.registry import load_registry, load_system_registry
 from tests.fixtures.endpoint import example
 from tests.fixtures.images import (
+    IMAGES,
     ROOT,
     Image,
     context_files,
     environment,
-    read_dockerfile,
+    read_image,
     unpack,
 )
 
-DOCKERFILES = ["functions/Dockerfile", "beam_pipeline/Dockerfile"]
+DOCKERFILES = sorted({source.dockerfile for source in IMAGES.values()})
 PROJECT = "demo-project"
 RESOURCE = "patients"
+EVENT_ID = "019c1c2e-5a70-7e55-9d0a-11c4b2a9f3e0"
 INSTALL_SECONDS = 100  # Seconds with uv's cache; a first time downloads 600 MB.
 START_SECONDS = 20
 UV = Path(sys.executable).with_name("uv")
 HADOLINT = Path(sys.executable).with_name("hadolint")
 
 
-@pytest.fixture(params=DOCKERFILES)
+@pytest.fixture(params=IMAGES)
 def image(request: pytest.FixtureRequest) -> Image:
-    return read_dockerfile(ROOT / request.param)
+    return read_image(request.param)
 
 
 # -- what the files say
@@ -57,13 +61,26 @@ def test_an_image_gets_code_and_contracts_and_nothing_else(image: Image):
 
 
 def test_each_image_holds_its_own_package_only():
-    endpoint, pipeline = (
-        {path.split("/")[2] for path in read_dockerfile(ROOT / name).final.files if "/app/" in path}
-        for name in DOCKERFILES
-    )
+    packages = {
+        name: {path.split("/")[2] for path in read_image(name).final.files if "/app/" in path}
+        for name in IMAGES
+    }
 
-    assert endpoint == {"functions", "schemas"}
-    assert pipeline == {"beam_pipeline", "schemas"}
+    assert packages == {
+        "endpoint": {"functions", "schemas"},
+        "status": {"functions", "schemas"},
+        "pipeline": {"beam_pipeline", "schemas"},
+    }
+
+
+def test_each_image_has_pins_of_its_own():
+    pins = {name: read_image(name).requirements() for name in IMAGES}
+
+    assert pins == {
+        "endpoint": ["requirements/functions.txt"],
+        "status": ["requirements/status.txt"],
+        "pipeline": ["requirements/pipeline.txt"],
+    }
 
 
 def test_the_build_context_holds_no_secret_and_no_rubbish():
@@ -79,14 +96,15 @@ def test_bases_are_pinned_and_of_the_version_that_is_tested(image: Image):
 
 
 def test_beam_in_the_image_is_the_beam_that_is_installed():
-    beam = read_dockerfile(ROOT / "beam_pipeline/Dockerfile").arguments["BEAM_IMAGE"]
+    beam = read_image("pipeline").arguments["BEAM_IMAGE"]
     pins = (ROOT / "requirements/pipeline.txt").read_text()
 
     assert re.findall(r"^apache-beam\S*==(\S+)", pins, re.MULTILINE) == [beam.split(":")[1]]
 
 
-def test_the_endpoint_runs_without_rights_and_ends_on_the_signal_of_cloud_run():
-    final = read_dockerfile(ROOT / "functions/Dockerfile").final
+@pytest.mark.parametrize("name", ["endpoint", "status"])
+def test_a_service_runs_without_rights_and_ends_on_the_signal_of_cloud_run(name: str):
+    final = read_image(name).final
 
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", final.user)
     assert final.stopsignal == "SIGTERM"
@@ -137,14 +155,24 @@ def free_port() -> int:
 @pytest.fixture
 def endpoint(tmp_path: Path) -> Iterator[tuple[httpx.Client, str]]:
     """The endpoint as its image would run it, in front of the emulators; and a key for it."""
-    image = read_dockerfile(ROOT / "functions/Dockerfile")
+    with serve("endpoint", tmp_path, RESOURCE) as (client, keys):
+        yield client, keys[RESOURCE]
+
+
+@contextmanager
+def serve(
+    name: str, tmp_path: Path, target: str, **env: str
+) -> Iterator[tuple[httpx.Client, dict[str, str]]]:
+    """Run a service as its image would; yield a client of it, and the resources' keys."""
+    image = read_image(name)
+    resources = [target] if target in load_registry() else list(load_registry())
     bin_folder = install(image, tmp_path)
     unpack(image.final, tmp_path)
     program, *arguments = image.final.entrypoint
     port = free_port()
     with PubSubEmulator() as pubsub, SecretManagerEmulator() as secrets:
-        provision_pubsub(pubsub.host, PROJECT, [RESOURCE, *load_system_registry()])
-        key = provision_secrets(secrets.host, PROJECT, [RESOURCE])[RESOURCE]
+        provision_pubsub(pubsub.host, PROJECT, [*resources, *load_system_registry()])
+        keys = provision_secrets(secrets.host, PROJECT, resources)
         process = subprocess.Popen(
             [bin_folder / program, *arguments],
             cwd=tmp_path / image.final.workdir.lstrip("/"),
@@ -153,17 +181,18 @@ def endpoint(tmp_path: Path) -> Iterator[tuple[httpx.Client, str]]:
                 "HOME": str(tmp_path),
                 "HOST": "127.0.0.1",
                 "PORT": str(port),
-                "FUNCTION_TARGET": RESOURCE,
+                "FUNCTION_TARGET": target,
                 "PROJECT_ID": PROJECT,
                 "PUBSUB_EMULATOR_HOST": pubsub.host,
                 "SECRET_MANAGER_EMULATOR_HOST": secrets.host,
-            },
+            }
+            | env,
             start_new_session=True,
         )
         try:
             with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
                 wait_for(client, process)
-                yield client, key
+                yield client, keys
             process.send_signal(getattr(signal, image.final.stopsignal))
             assert process.wait(10) == 0
         finally:
@@ -200,6 +229,29 @@ def test_the_endpoints_files_take_a_record(endpoint: tuple[httpx.Client, str]):
     assert client.post("/v1/claims", json={}).status_code == 404  # another target's
 
 
+@pytest.mark.images
+@pytest.mark.timeout(240)
+def test_the_status_services_files_tell_what_became_of_a_record(
+    tmp_path: Path, connection: Connection
+):
+    env = {
+        "BIGQUERY_EMULATOR_HOST": connection.bigquery_url or "",
+        "DATASET": connection.dataset,
+        "OPS_DATASET": connection.ops_dataset,
+    }
+    with serve("status", tmp_path, "status", **env) as (client, keys):
+        path = f"/v1/{RESOURCE}/events/{EVENT_ID}"
+        key = {"x-api-key": keys[RESOURCE]}
+
+        assert client.get("/livez").status_code == 200
+        assert client.get("/readyz").status_code == 200
+        answer = client.get(path, headers=key)
+        assert answer.status_code == 200
+        assert answer.json()["state"] == "unknown"
+        assert client.get(path).status_code == 401
+        assert client.delete(path, headers=key).status_code == 405
+
+
 # Runs the launcher's entry point as it is; only the network is closed, and the job's graph shown.
 LAUNCH = """
 import json, runpy, socket, sys
@@ -234,7 +286,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 @pytest.mark.images
 @pytest.mark.timeout(240)
 def test_the_launchers_entry_point_builds_the_graph(tmp_path: Path):
-    image = read_dockerfile(ROOT / "beam_pipeline/Dockerfile")
+    image = read_image("pipeline")
     bin_folder = install(image, tmp_path)
     unpack(image.final, tmp_path)
     env = environment(image.final, tmp_path)
