@@ -1,7 +1,8 @@
 # Every filter goes by the form of a name, none lists resources: a new one is watched from its first day.
 
 locals {
-  services      = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=monitoring.regex.full_match(\".*-endpoint\")"
+  services      = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=monitoring.regex.full_match(\".*-endpoint|${local.status_service}\")"
+  service_lines = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=~\"(-endpoint|^${local.status_service})$\""
   subscriptions = "resource.type=\"pubsub_subscription\" AND resource.labels.subscription_id=monitoring.regex.full_match"
   job           = "resource.type=\"dataflow_job\" AND resource.labels.job_name=\"${var.pipeline.name}\""
   user_counter  = "dataflow_googleapis_com:job_user_counter{monitored_resource=\"dataflow_job\",job_name=\"${var.pipeline.name}\""
@@ -118,7 +119,7 @@ resource "google_monitoring_alert_policy" "server_errors" {
 
   documentation {
     mime_type = "text/markdown"
-    content   = "503 with `publish_timeout` or `keys_unavailable`: Pub/Sub or Secret Manager is out of reach, and producers try again. 500 with `publish_refused`: topic or role is missing. The dashboard has the codes. Runbook: docs/operators.md."
+    content   = "503 with `publish_timeout` or `keys_unavailable`: Pub/Sub or Secret Manager is out of reach, and producers try again; with `status_unavailable`: BigQuery, and only questions about records go unanswered. 500 with `publish_refused`: topic or role is missing. The dashboard has the codes. Runbook: docs/operators.md."
   }
 
   depends_on = [google_project_service.api]
@@ -187,28 +188,33 @@ resource "google_monitoring_alert_policy" "dead_letters" {
   depends_on = [google_project_service.api]
 }
 
-# Alerts on a line of a log.
+# Alerts on a line of a log; `every` is how often at most they tell of it, in seconds.
 locals {
-  log_alerts = {
+  log_alerts = merge({
     misconfigured = {
       title    = "An endpoint is not set up rightly"
       severity = "CRITICAL"
-      filter   = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=~\"-endpoint$\" AND jsonPayload.code=\"publish_refused\""
+      every    = 900
+      filter   = "${local.service_lines} AND jsonPayload.code=\"publish_refused\""
       todo     = "Pub/Sub refuses for good: the topic or the service account's role on it is gone. `terraform plan` shows what is missing."
     }
     keys_stale = {
       title    = "An endpoint cannot read its keys"
       severity = "ERROR"
-      filter   = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=~\"-endpoint$\" AND jsonPayload.message=\"Secret Manager does not answer\""
+      every    = 900
+      filter   = "${local.service_lines} AND jsonPayload.message=\"Secret Manager does not answer\""
       todo     = "It goes on with the keys that it has for KEY_MAX_STALE_SECONDS, then refuses everybody with 503. See Secret Manager's status, and the service account's roles on the secret."
     }
-    reconciliation = {
+    }, {
+    # A mismatch stays in the view for a week, and each run of that week fails: hence seldom.
+    for config in google_bigquery_data_transfer_config.reconciliation : "reconciliation" => {
       title    = "Accepted records are missing"
       severity = "CRITICAL"
-      filter   = "jsonPayload.event=\"reconciliation_mismatch\""
-      todo     = "What endpoints accepted is not what was loaded, dead-lettered or is in flight. The entry has the resource and the minutes; the raw archive has the messages."
+      every    = 21600
+      filter   = "resource.type=\"bigquery_dts_config\" AND resource.labels.config_id=\"${basename(config.name)}\" AND severity>=ERROR"
+      todo     = "With `reconciliation_mismatch` in the entry: what endpoints accepted is not what was loaded, dead-lettered or is in flight; `python -m ops reconcile --minutes` has the resources and minutes, the raw archive has the messages. See first whether the pipeline stands still. With another error: the check itself could not run."
     }
-  }
+  })
 }
 
 resource "google_monitoring_alert_policy" "log" {
@@ -229,9 +235,9 @@ resource "google_monitoring_alert_policy" "log" {
   }
 
   alert_strategy {
-    auto_close = "3600s"
+    auto_close = "${max(each.value.every, 3600)}s"
     notification_rate_limit {
-      period = "900s"
+      period = "${each.value.every}s"
     }
   }
 

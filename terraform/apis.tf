@@ -16,6 +16,7 @@ locals {
       "secretmanager.googleapis.com",
       "storage.googleapis.com",
     ],
+    var.monitoring.reconciliation_hours > 0 ? ["bigquerydatatransfer.googleapis.com"] : [],
     var.bigquery.policy_tags ? ["datacatalog.googleapis.com"] : [],
     var.bigquery.masking ? ["bigquerydatapolicy.googleapis.com"] : [],
     var.endpoint.binary_authorization ? ["binaryauthorization.googleapis.com"] : [],

@@ -1,4 +1,6 @@
-# https://DOMAIN/v1/<resource> → the service of that resource.
+# https://DOMAIN/v1/<resource> → the service of that resource, whatever follows; but
+# GET https://DOMAIN/v1/<resource>/events/<event id> → the status service. It goes by the method too, since
+# DELETE /v1/<resource>/events/… is a tombstone of a record whose key begins with "events".
 #
 # A new resource adds a group and a backend of its own; of what is here already it changes the URL map
 # alone, in place: that one object lists every path. (A URL mask would spare it, but it maps
@@ -9,6 +11,8 @@
 locals {
   load_balancers = var.load_balancer == null ? {} : { external = var.load_balancer }
   balanced       = { for name, service in google_cloud_run_v2_service.endpoint : name => service.name if var.load_balancer != null }
+
+  balanced_status = { for service in google_cloud_run_v2_service.status : "status" => service.name if var.load_balancer != null }
 
   managed_domains = try(var.load_balancer.domains, [])
   own_certificate = length(try(var.load_balancer.ssl_certificates, [])) > 0
@@ -49,6 +53,40 @@ resource "google_compute_backend_service" "endpoint" {
   }
 }
 
+resource "google_compute_region_network_endpoint_group" "status" {
+  for_each = local.balanced_status
+
+  project               = var.project_id
+  region                = var.region
+  name                  = each.value
+  network_endpoint_type = "SERVERLESS"
+
+  cloud_run {
+    service = each.value
+  }
+}
+
+resource "google_compute_backend_service" "status" {
+  for_each = google_compute_region_network_endpoint_group.status
+
+  project               = var.project_id
+  name                  = each.value.name
+  description           = "Tells what became of a record."
+  load_balancing_scheme = "EXTERNAL_MANAGED"
+  protocol              = "HTTPS"
+  security_policy       = google_compute_security_policy.endpoint["external"].id
+
+  backend {
+    group = each.value.id
+  }
+
+  log_config {
+    enable        = var.load_balancer.log_sample_rate > 0
+    sample_rate   = var.load_balancer.log_sample_rate
+    optional_mode = "EXCLUDE_ALL_OPTIONAL"
+  }
+}
+
 # Where a path of no resource ends: there is nothing behind it, and its policy answers 404.
 resource "google_compute_backend_service" "nowhere" {
   for_each = local.load_balancers
@@ -77,11 +115,38 @@ resource "google_compute_url_map" "external" {
     name            = "resources"
     default_service = google_compute_backend_service.nowhere[each.key].id
 
-    dynamic "path_rule" {
-      for_each = google_compute_backend_service.endpoint
+    # The first that matches, by priority.
+    dynamic "route_rules" {
+      for_each = google_compute_backend_service.status
       content {
-        paths   = ["/v1/${path_rule.key}", "/v1/${path_rule.key}/*"]
-        service = path_rule.value.id
+        priority = 1
+        service  = route_rules.value.id
+
+        dynamic "match_rules" {
+          for_each = ["GET", "HEAD"]
+          content {
+            path_template_match = "/v1/*/events/*"
+            header_matches {
+              header_name = ":method"
+              exact_match = match_rules.value
+            }
+          }
+        }
+      }
+    }
+
+    dynamic "route_rules" {
+      for_each = [for name, backend in google_compute_backend_service.endpoint : { name = name, id = backend.id }]
+      content {
+        priority = 10 + route_rules.key
+        service  = route_rules.value.id
+
+        match_rules {
+          full_path_match = "/v1/${route_rules.value.name}"
+        }
+        match_rules {
+          prefix_match = "/v1/${route_rules.value.name}/"
+        }
       }
     }
   }

@@ -8,7 +8,7 @@ resource "google_logging_project_exclusion" "tombstone_paths" {
   filter      = <<-EOT
     httpRequest.requestMethod="DELETE"
     httpRequest.requestUrl=~"/v1/[a-z][a-z0-9_]*/"
-    (resource.type="http_load_balancer" OR (resource.type="cloud_run_revision" AND resource.labels.service_name=~"-endpoint$"))
+    (resource.type="http_load_balancer" OR (${local.service_lines}))
   EOT
 
   depends_on = [google_project_service.api]

@@ -33,6 +33,11 @@ output "endpoints" {
   }
 }
 
+output "status_url" {
+  description = "Where producers ask what became of a record: GET /v1/<resource>/events/<event id> of this. Null before the first image."
+  value       = one([for service in google_cloud_run_v2_service.status : try("https://${var.load_balancer.domains[0]}", service.uri)])
+}
+
 output "add_key_commands" {
   description = "The command that makes an API key for a resource and adds it to its secret; it prints the key, for the producer, to the terminal and nowhere else."
   value = {
@@ -92,6 +97,14 @@ output "policy_tags" {
 output "archive_bucket" {
   description = "Bucket of the raw archive, one folder a resource; null without it."
   value       = try(google_storage_bucket.archive[0].name, null)
+}
+
+output "audit_heads" {
+  description = "Log bucket with the heads of the audit log's hash chains, and the command that reads them for `python -m ops audit verify`."
+  value = {
+    bucket  = local.audit_heads_bucket
+    command = "gcloud logging read --project=${var.project_id} --bucket=${google_logging_project_bucket_config.audit_heads.bucket_id} --location=${var.region} --view=_AllLogs --freshness=30d --format=json > heads.json"
+  }
 }
 
 output "dashboard" {

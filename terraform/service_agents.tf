@@ -3,7 +3,8 @@
 
 locals {
   agents = toset(concat(
-    ["pubsub"], # writes the archive
+    ["pubsub"],                                                              # writes the archive
+    var.monitoring.reconciliation_hours > 0 ? ["bigquerydatatransfer"] : [], # runs the reconciliation
     contains(keys(var.kms_keys), "artifact_registry") ? ["artifactregistry"] : [],
     contains(keys(var.kms_keys), "cloud_run") ? ["run"] : [],
     contains(keys(var.kms_keys), "dataflow") ? ["dataflow"] : [],

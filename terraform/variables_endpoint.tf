@@ -105,6 +105,56 @@ variable "resource_settings" {
   }
 }
 
+variable "status_image" {
+  description = "Image of the service that tells producers what became of a record, best by digest. Null, as before the first build, leaves it out."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.status_image == null || can(regex("^[a-z0-9.-]+(:[0-9]+)?/[a-z0-9._/-]+(:[A-Za-z0-9._-]+)?(@sha256:[0-9a-f]{64})?$", var.status_image))
+    error_message = "status_image is HOST/PATH, then :TAG, @sha256:DIGEST or both."
+  }
+}
+
+variable "status" {
+  description = <<-EOT
+    The Cloud Run service that tells producers what became of a record. Who gets in is as endpoint says.
+    - cpu, memory: of an instance, which runs one process
+    - concurrency: requests at a time in an instance, each with a thread
+    - min_instances, max_instances: bounds of scaling; with 0, the first question waits for a start
+    - env: further settings; see functions/status_settings.py
+  EOT
+  type = object({
+    cpu           = optional(string, "1")
+    memory        = optional(string, "512Mi")
+    concurrency   = optional(number, 16)
+    min_instances = optional(number, 0)
+    max_instances = optional(number, 5)
+    env           = optional(map(string), {})
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = contains(["1", "2", "4", "8"], var.status.cpu) && can(regex("^[0-9]+[MG]i$", var.status.memory))
+    error_message = "status.cpu is 1, 2, 4 or 8; status.memory is such as 512Mi or 1Gi."
+  }
+  validation {
+    condition     = var.status.concurrency >= 1 && var.status.concurrency <= 100
+    error_message = "status.concurrency is 1 to 100."
+  }
+  validation {
+    condition     = var.status.min_instances >= 0 && var.status.max_instances >= 1 && var.status.min_instances <= var.status.max_instances
+    error_message = "status.max_instances is at least 1 and at least status.min_instances."
+  }
+  validation {
+    condition = length(setintersection(keys(var.status.env), [
+      "DATASET", "FUNCTION_TARGET", "GOOGLE_CLOUD_PROJECT", "OPS_DATASET", "PORT", "PROJECT_ID",
+    ])) == 0
+    error_message = "DATASET, FUNCTION_TARGET, GOOGLE_CLOUD_PROJECT, OPS_DATASET, PORT and PROJECT_ID are set by the module or by Cloud Run."
+  }
+}
+
 variable "load_balancer" {
   description = <<-EOT
     An external HTTPS load balancer with Cloud Armor in front of the endpoints; null leaves it out.
@@ -160,5 +210,9 @@ variable "load_balancer" {
   validation {
     condition     = var.load_balancer == null || var.endpoint.ingress != "internal"
     error_message = "With endpoint.ingress = \"internal\" the load balancer cannot reach the endpoints."
+  }
+  validation {
+    condition     = var.load_balancer == null || var.endpoint.ingress != "all"
+    error_message = "With endpoint.ingress = \"all\" anybody could go around the load balancer and Cloud Armor, and make up the address that guesses of keys are counted by."
   }
 }

@@ -8,6 +8,8 @@ variable "monitoring" {
     - server_error_ratio: 5xx among the answers of a service, over 5 minutes
     - refused_keys_per_minute: 401 answers of a service
     - job_silent_minutes: how long the job may be without a sign of life
+    - reconciliation_hours: how often a query asks whether what was accepted has arrived, 1 to 24; each reads the
+      ids of eight days of all tables. 0 leaves it out, and its alert
   EOT
   type = object({
     notification_channels   = optional(list(string), [])
@@ -18,6 +20,7 @@ variable "monitoring" {
     server_error_ratio      = optional(number, 0.01)
     refused_keys_per_minute = optional(number, 60)
     job_silent_minutes      = optional(number, 15)
+    reconciliation_hours    = optional(number, 1)
   })
   default  = {}
   nullable = false
@@ -40,6 +43,30 @@ variable "monitoring" {
       ] : count >= 1
     ])
     error_message = "Thresholds in seconds, minutes and requests are at least 1."
+  }
+  validation {
+    condition     = contains(range(25), var.monitoring.reconciliation_hours)
+    error_message = "monitoring.reconciliation_hours is a whole number from 0 to 24."
+  }
+}
+
+variable "audit_heads" {
+  description = <<-EOT
+    The log bucket with the heads of the audit log's hash chains:
+    - retention_days: how long they are kept, 1 to 3650; best as long as the audit log itself
+    - locked: make retention_days final and bar everybody from deleting the bucket while it holds an entry;
+      there is no way back
+  EOT
+  type = object({
+    retention_days = optional(number, 2555)
+    locked         = optional(bool, false)
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = var.audit_heads.retention_days >= 1 && var.audit_heads.retention_days <= 3650
+    error_message = "audit_heads.retention_days is 1 to 3650."
   }
 }
 

@@ -1,5 +1,5 @@
 # The environment in which changes are tried. Images and template come from Cloud Build:
-#   -var endpoint_image=… -var pipeline_image=… -var pipeline_template=…
+#   -var endpoint_image=… -var status_image=… -var pipeline_image=… -var pipeline_template=…
 
 project_id          = "example-vitalflow-dev" # Yours.
 region              = "us-central1"
@@ -14,6 +14,10 @@ pipeline = {
 archive = {
   retention_days    = 1
   delete_after_days = 120
+}
+
+audit_heads = {
+  retention_days = 30
 }
 
 monitoring = {

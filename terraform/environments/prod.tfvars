@@ -1,5 +1,5 @@
 # The environment with patients' data. Images and template come from Cloud Build:
-#   -var endpoint_image=… -var pipeline_image=… -var pipeline_template=…
+#   -var endpoint_image=… -var status_image=… -var pipeline_image=… -var pipeline_template=…
 # examples/production shows the same with keys of one's own.
 
 project_id = "example-vitalflow-prod" # Yours.
@@ -15,6 +15,10 @@ endpoint = {
   cpu_always_allocated  = true
 }
 
+status = {
+  min_instances = 1
+}
+
 load_balancer = {
   domains             = ["ingest.example.org"]
   requests_per_minute = 12000
@@ -28,6 +32,11 @@ pipeline = {
 
 archive = {
   retention_days = 365
+}
+
+# The heads of the audit log's chains are evidence only while nobody can remove them. There is no way back.
+audit_heads = {
+  locked = true
 }
 
 access = {

@@ -7,6 +7,7 @@ variables {
   project_id     = "demo-project"
   region         = "europe-west3"
   endpoint_image = "europe-west3-docker.pkg.dev/demo-project/vitalflow/endpoint:1"
+  status_image   = "europe-west3-docker.pkg.dev/demo-project/vitalflow/status:1"
   endpoint       = { allow_unauthenticated = true }
   load_balancer  = { domains = ["ingest.example.org"], blocked_ranges = ["192.0.2.0/24"] }
 }
@@ -15,10 +16,34 @@ run "by_default" {
   command = plan
 
   assert {
-    condition = toset(flatten([for rule in google_compute_url_map.external["external"].path_matcher[0].path_rule : rule.paths])) == toset(flatten([
-      for name in keys(local.resources) : ["/v1/${name}", "/v1/${name}/*"]
+    condition = toset(flatten([
+      for rule in google_compute_url_map.external["external"].path_matcher[0].route_rules :
+      [for match in rule.match_rules : compact([match.full_path_match, match.prefix_match])] if rule.priority >= 10
+      ])) == toset(flatten([
+      for name in keys(local.resources) : ["/v1/${name}", "/v1/${name}/"]
     ]))
     error_message = "Every resource has its path, and there is no other."
+  }
+  assert {
+    condition = [
+      for match in google_compute_url_map.external["external"].path_matcher[0].route_rules[0].match_rules :
+      [match.path_template_match, match.header_matches[0].header_name, match.header_matches[0].exact_match]
+    ] == [["/v1/*/events/*", ":method", "GET"], ["/v1/*/events/*", ":method", "HEAD"]]
+    error_message = "Questions about a record go to the status service, and nothing else does: not a tombstone of a key that begins with events."
+  }
+  assert {
+    condition = (
+      length(distinct([for rule in google_compute_url_map.external["external"].path_matcher[0].route_rules : rule.priority])) == length(local.resources) + 1
+      && google_compute_url_map.external["external"].path_matcher[0].route_rules[0].priority == 1
+    )
+    error_message = "No two rules have one priority, and the status service's comes first."
+  }
+  assert {
+    condition = alltrue([
+      for service in concat(values(google_cloud_run_v2_service.endpoint), google_cloud_run_v2_service.status) :
+      one([for env in service.template[0].containers[0].env : env.value if env.name == "FORWARDED_FOR_POSITION"]) == "2"
+    ])
+    error_message = "A load balancer appends the client's address and its own: the client's is the second from the right."
   }
   assert {
     condition     = keys(google_compute_region_network_endpoint_group.endpoint) == keys(local.resources) && keys(google_compute_backend_service.endpoint) == keys(local.resources)
@@ -30,7 +55,7 @@ run "by_default" {
   }
   assert {
     condition = alltrue([
-      for service in google_cloud_run_v2_service.endpoint :
+      for service in concat(values(google_cloud_run_v2_service.endpoint), google_cloud_run_v2_service.status) :
       service.invoker_iam_disabled && service.ingress == "INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER" && service.custom_audiences == tolist(["https://ingest.example.org"])
     ])
     error_message = "The services are open to the load balancer, and to nobody who goes around it."
@@ -82,6 +107,7 @@ run "cloud_armor_blocks" {
 run "otherwise" {
   command = plan
   variables {
+    status_image  = null
     load_balancer = { ssl_certificates = ["projects/demo-project/global/sslCertificates/own"] }
     monitoring    = { notification_channels = ["projects/demo-project/notificationChannels/1"], emails = ["oncall@example.org"] }
     budget        = { billing_account = "012345-6789AB-CDEF01", amount = 100 }
@@ -98,6 +124,13 @@ run "otherwise" {
       contains(keys(output.alert_policies), name)
     ])
     error_message = "An alert is missing."
+  }
+  assert {
+    condition = (
+      length(google_compute_backend_service.status) == 0
+      && length(google_compute_url_map.external["external"].path_matcher[0].route_rules) == length(local.resources)
+    )
+    error_message = "Without its image the status service has no route."
   }
   assert {
     condition     = google_monitoring_notification_channel.email["oncall@example.org"].type == "email"

@@ -7,6 +7,7 @@ variables {
   project_id        = "demo-project"
   region            = "europe-west3"
   endpoint_image    = "europe-west3-docker.pkg.dev/demo-project/vitalflow/endpoint@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+  status_image      = "europe-west3-docker.pkg.dev/demo-project/vitalflow/status:1.0.0"
   pipeline_image    = "europe-west3-docker.pkg.dev/demo-project/vitalflow/pipeline:1.0.0"
   pipeline_template = "gs://demo-project-vitalflow-dataflow/templates/1.0.0.json"
 }
@@ -79,13 +80,36 @@ run "by_default" {
   assert {
     condition = alltrue([
       for name, service in google_cloud_run_v2_service.endpoint :
-      { for env in service.template[0].containers[0].env : env.name => env.value } == { PROJECT_ID = "demo-project", FUNCTION_TARGET = name, WORKERS = "1" }
+      { for env in service.template[0].containers[0].env : env.name => env.value } == { PROJECT_ID = "demo-project", FUNCTION_TARGET = name, WORKERS = "1", FORWARDED_FOR_POSITION = "1" }
     ])
     error_message = "A service learns its project and its resource, and no secret."
   }
   assert {
+    condition = { for env in google_cloud_run_v2_service.status[0].template[0].containers[0].env : env.name => env.value } == {
+      PROJECT_ID = "demo-project", FUNCTION_TARGET = "status", DATASET = "healthcare", OPS_DATASET = "healthcare_ops", THREADS = "17", FORWARDED_FOR_POSITION = "1"
+    }
+    error_message = "The status service learns its project and its datasets, and no secret."
+  }
+  assert {
+    condition = (
+      google_bigquery_data_transfer_config.reconciliation[0].data_source_id == "scheduled_query"
+      && google_bigquery_data_transfer_config.reconciliation[0].schedule == "every 1 hours"
+      && google_bigquery_data_transfer_config.reconciliation[0].location == "europe-west3"
+      && strcontains(google_bigquery_data_transfer_config.reconciliation[0].params.query, "FROM `demo-project.healthcare_ops.reconciliation_mismatches`")
+    )
+    error_message = "What is accepted and does not arrive is looked for every hour."
+  }
+  assert {
+    condition = (
+      google_logging_project_bucket_config.audit_heads.retention_days == 2555
+      && !google_logging_project_bucket_config.audit_heads.locked
+      && google_logging_project_sink.audit_heads.destination == "logging.googleapis.com/projects/demo-project/locations/europe-west3/buckets/vitalflow-audit-heads"
+    )
+    error_message = "The heads of the audit log are kept as long as it is, and locked only when that is asked for."
+  }
+  assert {
     condition = alltrue([
-      for service in google_cloud_run_v2_service.endpoint :
+      for service in concat(values(google_cloud_run_v2_service.endpoint), google_cloud_run_v2_service.status) :
       service.template[0].containers[0].startup_probe[0].http_get[0].path == "/readyz"
       && service.template[0].containers[0].liveness_probe[0].http_get[0].path == "/livez"
       && service.template[0].containers[0].startup_probe[0].period_seconds * service.template[0].containers[0].startup_probe[0].failure_threshold <= 240
@@ -93,7 +117,7 @@ run "by_default" {
     error_message = "Traffic waits for /readyz, within the four minutes of Cloud Run; /livez alone restarts."
   }
   assert {
-    condition     = alltrue([for service in google_cloud_run_v2_service.endpoint : service.ingress == "INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER"])
+    condition     = alltrue([for service in concat(values(google_cloud_run_v2_service.endpoint), google_cloud_run_v2_service.status) : service.ingress == "INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER"])
     error_message = "By default a service is not to be reached from the internet."
   }
   assert {
@@ -123,6 +147,9 @@ run "otherwise" {
     endpoint          = { max_instances = 7 }
     resource_settings = { patients = { max_instances = 50, startup_probe_path = "/livez" } }
     pipeline          = { at_least_once = true, min_workers = 3 }
+    status            = { concurrency = 40, env = { STATUS_LOOKBACK_DAYS = "7" } }
+    monitoring        = { reconciliation_hours = 0 }
+    audit_heads       = { retention_days = 3650, locked = true }
     network           = { subnetwork = "projects/net-project/regions/europe-west3/subnetworks/workers" }
   }
 
@@ -133,6 +160,25 @@ run "otherwise" {
       && alltrue([for name, service in google_cloud_run_v2_service.endpoint : service.template[0].scaling[0].max_instance_count == 7 if name != "patients"])
     )
     error_message = "Only the named resource differs."
+  }
+  assert {
+    condition = (
+      google_cloud_run_v2_service.status[0].template[0].max_instance_request_concurrency == 40
+      && { for env in google_cloud_run_v2_service.status[0].template[0].containers[0].env : env.name => env.value if contains(["THREADS", "STATUS_LOOKBACK_DAYS"], env.name) } == { THREADS = "41", STATUS_LOOKBACK_DAYS = "7" }
+    )
+    error_message = "The status service is not as declared."
+  }
+  assert {
+    condition = (
+      length(google_bigquery_data_transfer_config.reconciliation) + length(google_service_account.reconciliation) + length(google_bigquery_table_iam_member.reconciliation_reader) == 0
+      && !contains(keys(google_monitoring_alert_policy.log), "reconciliation")
+      && !contains(local.apis, "bigquerydatatransfer.googleapis.com")
+    )
+    error_message = "A reconciliation was made that nobody asked for."
+  }
+  assert {
+    condition     = google_logging_project_bucket_config.audit_heads.locked && google_logging_project_bucket_config.audit_heads.retention_days == 3650
+    error_message = "The heads of the audit log are not locked away."
   }
   assert {
     condition = (
@@ -150,12 +196,13 @@ run "first_apply" {
   command = plan
   variables {
     endpoint_image    = null
+    status_image      = null
     pipeline_image    = null
     pipeline_template = null
   }
 
   assert {
-    condition     = length(google_cloud_run_v2_service.endpoint) == 0 && length(google_dataflow_flex_template_job.pipeline) == 0
+    condition     = length(google_cloud_run_v2_service.endpoint) + length(google_cloud_run_v2_service.status) == 0 && length(google_dataflow_flex_template_job.pipeline) == 0
     error_message = "Without images there can be no service and no job."
   }
   assert {

@@ -18,6 +18,8 @@ run "malformed" {
     kms_keys          = { pubsub = "vitalflow" }
     access            = { analysts = ["allUsers"] }
     endpoint_image    = "endpoint"
+    status_image      = "status"
+    status            = { cpu = "3" }
     endpoint          = { ingress = "public" }
     pipeline_template = "templates/1.json"
     pipeline          = { name = "Vitalflow" }
@@ -28,8 +30,8 @@ run "malformed" {
     budget            = { billing_account = "mine", amount = 1 }
   }
   expect_failures = [
-    var.project_id, var.region, var.labels, var.kms_keys, var.access, var.endpoint_image, var.endpoint, var.pipeline_template,
-    var.pipeline, var.network, var.bigquery, var.monitoring, var.audit_logs, var.budget,
+    var.project_id, var.region, var.labels, var.kms_keys, var.access, var.endpoint_image, var.status_image, var.status, var.endpoint,
+    var.pipeline_template, var.pipeline, var.network, var.bigquery, var.monitoring, var.audit_logs, var.budget,
   ]
 }
 
@@ -45,10 +47,12 @@ run "out_of_range" {
     bigquery          = { time_travel_hours = 24 }
     archive           = { max_file_minutes = 11 }
     monitoring        = { dead_letter_ratio = 5 }
+    status            = { concurrency = 101 }
+    audit_heads       = { retention_days = 3651 }
   }
   expect_failures = [
     var.kms_keys, var.resource_settings, var.load_balancer, var.pipeline, var.network, var.pubsub, var.bigquery, var.archive,
-    var.monitoring,
+    var.monitoring, var.status, var.audit_heads,
   ]
 }
 
@@ -74,14 +78,33 @@ run "fewer_than_the_least" {
   variables {
     endpoint = { min_instances = 11 }
     bigquery = { ops_dataset = "healthcare" }
+    status   = { max_instances = 0 }
   }
-  expect_failures = [var.endpoint, var.bigquery]
+  expect_failures = [var.endpoint, var.bigquery, var.status]
 }
 
 run "setting_of_the_module" {
   command = plan
-  variables { endpoint = { env = { FUNCTION_TARGET = "all" } } }
-  expect_failures = [var.endpoint]
+  variables {
+    endpoint = { env = { FUNCTION_TARGET = "all" } }
+    status   = { env = { DATASET = "records" } }
+  }
+  expect_failures = [var.endpoint, var.status]
+}
+
+run "rarer_than_daily" {
+  command = plan
+  variables { monitoring = { reconciliation_hours = 48 } }
+  expect_failures = [var.monitoring]
+}
+
+run "way_around_the_load_balancer" {
+  command = plan
+  variables {
+    endpoint      = { ingress = "all" }
+    load_balancer = { domains = ["ingest.example.org"] }
+  }
+  expect_failures = [var.load_balancer]
 }
 
 run "load_balancer_without_certificate" {

@@ -15,6 +15,7 @@ import pytest
 
 from functions import auth
 from functions.settings import Settings
+from functions.status_settings import StatusSettings
 from schemas.generate import generated_files
 from schemas.registry import load_registry
 
@@ -38,6 +39,7 @@ module "vitalflow" {
   region            = "europe-west3"
   schemas_path      = var.schemas_path
   endpoint_image    = "europe-west3-docker.pkg.dev/demo-project/vitalflow/endpoint:1"
+  status_image      = "europe-west3-docker.pkg.dev/demo-project/vitalflow/status:1"
   pipeline_image    = "europe-west3-docker.pkg.dev/demo-project/vitalflow/pipeline:1"
   pipeline_template = "gs://demo-project-vitalflow-dataflow/templates/1.json"
   endpoint          = { allow_unauthenticated = true }
@@ -211,7 +213,7 @@ def test_state_holds_no_secret(plan: Plan, type_: str) -> None:
     assert not plan.of_type(type_)
 
 
-def test_service_accounts_have_no_project_wide_role_but_the_workers(plan: Plan) -> None:
+def test_service_accounts_have_no_project_wide_role_but_to_run_jobs(plan: Plan) -> None:
     bindings = {
         (values["role"], values["member"])
         for address, values in plan.values.items()
@@ -221,9 +223,11 @@ def test_service_accounts_have_no_project_wide_role_but_the_workers(plan: Plan) 
         and not values["member"].startswith(("group:", "user:"))
     }
     assert bindings == {
-        (
-            "roles/dataflow.worker",
-            "serviceAccount:vitalflow-pipeline@demo-project.iam.gserviceaccount.com",
+        (role, f"serviceAccount:vitalflow-{account}@demo-project.iam.gserviceaccount.com")
+        for role, account in (
+            ("roles/dataflow.worker", "pipeline"),
+            ("roles/bigquery.jobUser", "status"),
+            ("roles/bigquery.jobUser", "reconciliation"),
         )
     }
 
@@ -244,13 +248,53 @@ def test_nobody_is_everybody(plan: Plan) -> None:
 
 
 def test_endpoints_start_with_what_they_are_given(plan: Plan) -> None:
-    services = plan.of_type("google_cloud_run_v2_service")
-    assert len(services) == len(load_registry(ROOT / "schemas"))
-    for service in services.values():
-        container = service["template"][0]["containers"][0]
-        env = {variable["name"]: variable["value"] for variable in container["env"]}
-        assert env.pop("FUNCTION_TARGET") in load_registry(ROOT / "schemas")
-        assert Settings.from_env(env) == Settings(project_id="demo-project")
+    environments = {
+        env.pop("FUNCTION_TARGET"): env
+        for service in plan.of_type("google_cloud_run_v2_service").values()
+        for env in [
+            {
+                variable["name"]: variable["value"]
+                for variable in service["template"][0]["containers"][0]["env"]
+            }
+        ]
+    }
+    # The plan has a load balancer, which appends an address of its own.
+    settings = Settings(project_id="demo-project", forwarded_for_position=2)
+    assert StatusSettings.from_env(environments.pop("status")) == StatusSettings(settings)
+    assert environments.keys() == load_registry(ROOT / "schemas").keys()
+    for env in environments.values():
+        assert Settings.from_env(env) == settings
+
+
+def test_a_method_and_a_path_lead_to_their_service(plan: Plan) -> None:
+    (url_map,) = plan.of_type("google_compute_url_map").values()
+    (matcher,) = url_map["path_matcher"]
+    rules = sorted(matcher["route_rules"], key=lambda rule: rule["priority"])
+
+    def service(method: str, path: str) -> int | None:
+        """The priority of the rule that takes a request; that of the status service is 1."""
+        for rule in rules:
+            for match in rule["match_rules"]:
+                template = (match["path_template_match"] or "").replace("*", "[^/]+")
+                methods = {header["exact_match"] for header in match["header_matches"]}
+                if (
+                    path == match["full_path_match"]
+                    or (match["prefix_match"] and path.startswith(match["prefix_match"]))
+                    or (template and re.fullmatch(template, path))
+                ) and (not methods or method in methods):
+                    return int(rule["priority"])
+        return None
+
+    event = "events/019c1c2e-5a70-7e55-9d0a-11c4b2a9f3e0"
+    own = {name: service("POST", f"/v1/{name}") for name in load_registry(ROOT / "schemas")}
+    assert len({*own.values()} - {None, 1}) == len(own)
+    for name, priority in own.items():
+        assert service("GET", f"/v1/{name}/{event}") == 1
+        assert service("DELETE", f"/v1/{name}/{event}") == priority
+        assert service("DELETE", f"/v1/{name}/key") == priority
+        assert service("GET", f"/v1/{name}_more") is None
+    assert service("POST", "/v1/audit_log") is None
+    assert service("GET", "/livez") is None
 
 
 def test_alerts_look_for_lines_that_are_logged(plan: Plan) -> None:
@@ -260,6 +304,9 @@ def test_alerts_look_for_lines_that_are_logged(plan: Plan) -> None:
     message = "Secret Manager does not answer"
     assert message in policies
     assert message in Path(auth.__file__).read_text()
+    (sink,) = plan.of_type("google_logging_project_sink").values()
+    assert 'jsonPayload.message="audit chain head"' in sink["filter"]
+    assert '_log.info("audit chain head"' in sources
     assert 'jsonPayload.logger=\\"vitalflow.app\\"' in json.dumps(metric["filter"])
     assert 'get_logger("app")' in sources
     assert '"publish_refused"' in sources

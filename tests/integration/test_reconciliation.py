@@ -4,8 +4,11 @@ import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from google.api_core.exceptions import GoogleAPICallError
 
 from ops.__main__ import main
+from tests.fixtures.bigquery import PROJECT
+from tests.fixtures.images import ROOT
 from tests.fixtures.ops import OPS_DATASET, dead_letter, patient
 
 COUNTS = ("accepted", "loaded", "dead_lettered", "in_flight", "missing", "surplus", "unconfirmed")
@@ -198,6 +201,33 @@ def test_audit_events_that_died_are_no_records_of_a_resource(ledger):
     ledger.die("r-1", "e-1", resource="audit_log")
 
     assert ledger.counts() == {}
+
+
+@pytest.fixture
+def scheduled(warehouse):
+    """Run the query that is scheduled in a project; its BEGIN and END are not the emulator's."""
+    script = (ROOT / "terraform/reconciliation.sql").read_text()
+    view = f"{PROJECT}.{OPS_DATASET}.reconciliation_mismatches"
+    statement = script.partition("BEGIN\n")[2].partition(";\nEND\n")[0]
+    return lambda: warehouse.query(statement.replace("${view}", view))
+
+
+def test_scheduled_query_ends_well_while_nothing_is_missing(ledger, scheduled):
+    assert scheduled() == [{"result": "nothing is missing"}]
+
+    ledger.request("r-1", 1)
+    ledger.load("r-1", "e-1")
+
+    assert scheduled() == [{"result": "nothing is missing"}]
+
+
+def test_scheduled_query_fails_and_says_what_is_missing(ledger, scheduled):
+    ledger.request("r-1", 3)
+    ledger.load("r-1", "e-1")
+    ledger.request("r-2", 1, resource="plans")
+
+    with pytest.raises(GoogleAPICallError, match="reconciliation_mismatch: 3 missing and 0 in"):
+        scheduled()
 
 
 @pytest.mark.parametrize(

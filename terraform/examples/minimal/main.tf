@@ -39,6 +39,7 @@ module "vitalflow" {
   deletion_protection = false
 
   endpoint_image    = var.endpoint_image
+  status_image      = var.status_image
   pipeline_template = var.pipeline_template
   pipeline_image    = var.pipeline_image
 

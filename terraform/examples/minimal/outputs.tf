@@ -3,6 +3,11 @@ output "endpoints" {
   value       = module.vitalflow.endpoints
 }
 
+output "status_url" {
+  description = "Where producers ask what became of a record."
+  value       = module.vitalflow.status_url
+}
+
 output "image_repository" {
   description = "Where the images are pushed."
   value       = module.vitalflow.image_repository

@@ -9,7 +9,7 @@ run "before_the_first_build" {
   command = plan
 
   assert {
-    condition     = length(output.endpoints) == 0 && length(output.add_key_commands) == length(fileset("../../../schemas/resources", "*.schema.json"))
+    condition     = length(output.endpoints) == 0 && output.status_url == null && length(output.add_key_commands) == length(fileset("../../../schemas/resources", "*.schema.json"))
     error_message = "The first apply makes a secret for each resource, and no service."
   }
   assert {
@@ -22,6 +22,7 @@ run "with_images" {
   command = plan
   variables {
     endpoint_image    = "us-central1-docker.pkg.dev/demo-project/vitalflow/endpoint:1"
+    status_image      = "us-central1-docker.pkg.dev/demo-project/vitalflow/status:1"
     pipeline_image    = "us-central1-docker.pkg.dev/demo-project/vitalflow/pipeline:1"
     pipeline_template = "gs://demo-project-vitalflow-dataflow/templates/1.json"
   }

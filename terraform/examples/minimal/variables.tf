@@ -21,6 +21,12 @@ variable "endpoint_image" {
   default     = null
 }
 
+variable "status_image" {
+  description = "Image of the service that tells what became of a record; null before the first build."
+  type        = string
+  default     = null
+}
+
 variable "pipeline_template" {
   description = "File of the Flex Template; null before the first build."
   type        = string

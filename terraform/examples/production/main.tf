@@ -1,5 +1,6 @@
 # As one would run it with patients' data: own keys, a load balancer with Cloud Armor as the only way in,
-# people by group, data safe from destroy, an archive under retention, alerts, audit logs and a budget.
+# people by group, data safe from destroy, an archive and witnesses of the audit log under retention, alerts,
+# audit logs and a budget.
 
 terraform {
   required_version = ">= 1.9"
@@ -41,6 +42,7 @@ module "vitalflow" {
   kms_keys            = { for use, key in google_kms_crypto_key.key : use => key.id }
 
   endpoint_image    = var.endpoint_image
+  status_image      = var.status_image
   pipeline_template = var.pipeline_template
   pipeline_image    = var.pipeline_image
 
@@ -52,6 +54,9 @@ module "vitalflow" {
     min_instances         = 2
     max_instances         = 100
     cpu_always_allocated  = true
+  }
+  status = {
+    min_instances = 1
   }
   resource_settings = var.resource_settings
 
@@ -71,6 +76,10 @@ module "vitalflow" {
   archive = {
     retention_days   = 365
     retention_locked = var.archive_locked
+  }
+
+  audit_heads = {
+    locked = var.audit_heads_locked
   }
 
   access = {

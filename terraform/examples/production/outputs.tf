@@ -8,6 +8,11 @@ output "load_balancer_ip" {
   value       = module.vitalflow.load_balancer_ip
 }
 
+output "status_url" {
+  description = "Where producers ask what became of a record."
+  value       = module.vitalflow.status_url
+}
+
 output "image_repository" {
   description = "Where the images are pushed."
   value       = module.vitalflow.image_repository

@@ -31,6 +31,12 @@ variable "endpoint_image" {
   default     = null
 }
 
+variable "status_image" {
+  description = "Image of the service that tells what became of a record, by digest; null before the first build."
+  type        = string
+  default     = null
+}
+
 variable "pipeline_template" {
   description = "File of the Flex Template; null before the first build."
   type        = string
@@ -59,6 +65,12 @@ variable "archive_locked" {
   description = "Whether the archive's retention is final. There is no way back."
   type        = bool
   default     = false
+}
+
+variable "audit_heads_locked" {
+  description = "Whether the retention of the audit log's witnesses is final, so that nobody can remove them. There is no way back, and the log bucket outlives a destroy: set false to try the example."
+  type        = bool
+  default     = true
 }
 
 variable "deletion_protection" {
