@@ -77,16 +77,18 @@ def test_every_input_is_used_and_every_price_says_when_it_was_read():
 def test_assumptions_are_those_of_the_code():
     variables = "\n".join(path.read_text() for path in (ROOT / "terraform").glob("variables*.tf"))
 
-    def default(name: str) -> str:
-        found = re.search(rf'{name} += optional\(\w+, "?([\w-]+)"?\)', variables)
-        assert found, name
+    def default(setting: str) -> str:
+        variable, name = setting.split(".")
+        block = variables.partition(f'variable "{variable}" {{')[2].partition("\n}")[0]
+        found = re.search(rf'{name} += optional\(\w+, "?([\w-]+)"?\)', block)
+        assert found, setting
         return found[1]
 
     assert ASSUMPTIONS["resources"] == len(load_registry())
-    assert ASSUMPTIONS["concurrency"] == float(default("concurrency"))
-    assert ASSUMPTIONS["memory_gib"] == float(default("memory").removesuffix("Mi")) / 1024
-    assert ASSUMPTIONS["kept_days"] == float(default("retention_days"))
-    assert default("machine_type") == f"n2-standard-{ASSUMPTIONS['worker_vcpus']:.0f}"
+    assert ASSUMPTIONS["concurrency"] == float(default("endpoint.concurrency"))
+    assert ASSUMPTIONS["memory_gib"] == float(default("endpoint.memory").removesuffix("Mi")) / 1024
+    assert ASSUMPTIONS["kept_days"] == float(default("pubsub.retention_days"))
+    assert default("pipeline.machine_type") == f"n2-standard-{ASSUMPTIONS['worker_vcpus']:.0f}"
     # An instance reads its keys once a minute.
     assert Settings(project_id="demo-project").key_refresh_seconds == 60
     assert limits.PACK_MAX_RECORDS == 500

@@ -9,8 +9,8 @@ from tests.fixtures.images import ROOT
 TEXT = (ROOT / "docs/platform.md").read_text()
 TERRAFORM = {path.name: path.read_text() for path in (ROOT / "terraform").glob("*.tf")}
 OBJECTS = (
-    *("access", "archive", "bigquery", "endpoint"),
-    *("load_balancer", "monitoring", "network", "pipeline", "pubsub"),
+    *("access", "archive", "audit_heads", "bigquery", "endpoint"),
+    *("load_balancer", "monitoring", "network", "pipeline", "pubsub", "status"),
 )
 SETTINGS = sorted(set(re.findall(rf"`({'|'.join(OBJECTS)})\.(\w+)", TEXT)))
 
@@ -41,6 +41,11 @@ def test_outputs_exist(output: tuple[str, str]):
     assert f'output "{"".join(output)}" {{' in TERRAFORM["outputs.tf"]
 
 
+def test_outputs_that_commands_read_raw_are_text():
+    for name in re.findall(r"output -raw (\w+)", TEXT):
+        assert f'output "{name}" {{' in TERRAFORM["outputs.tf"]
+
+
 @pytest.mark.parametrize("link", re.findall(r"\]\((?!http)([^)]+)\)", TEXT))
 def test_links_lead_somewhere(link: str):
     path, _, anchor = link.partition("#")
@@ -55,8 +60,12 @@ def test_links_lead_somewhere(link: str):
 def test_every_service_account_is_in_the_table_of_rights():
     table = TEXT.partition("## Who may do what")[2].partition("##")[0]
 
-    for account in ("<resource>-endpoint", "vitalflow-pipeline", "vitalflow-deploy"):
+    accounts = set(
+        re.findall(r'account_id += "\$\{local\.app\}-(\w+)"', TERRAFORM["service_accounts.tf"])
+    )
+    assert {"pipeline", "status", "reconciliation"} <= accounts
+    for account in ("<resource>-endpoint", *(f"vitalflow-{a}" for a in {*accounts, "deploy"})):
         assert f"`{account}`" in table
-    for file in ("iam_endpoints.tf", "iam_pipeline.tf"):
+    for file in ("iam_endpoints.tf", "iam_pipeline.tf", "iam_status.tf", "reconciliation.tf"):
         for role in re.findall(r'"(roles/[\w.]+)"', TERRAFORM[file]):
             assert f"`{role}`" in table
