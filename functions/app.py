@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import grpc.aio
-from starlette.requests import Request
+from starlette.types import Receive, Scope
 
 from functions.answer import CLOSE, Answer
 from functions.audit import Clock, UuidV7
@@ -49,7 +49,7 @@ _SETTLE_SECONDS: Final = 2.0
 
 
 class App:
-    """Answers every request of one target; `await app(request)` never raises."""
+    """Answers every request of one target; `await app(scope, receive)` never raises."""
 
     def __init__(
         self,
@@ -91,12 +91,11 @@ class App:
         for channel in self._channels:
             await channel.close(grace=None)
 
-    async def __call__(self, request: Request) -> Answer:
-        """Answer one request."""
-        scope = request.scope
+    async def __call__(self, scope: Scope, receive: Receive) -> Answer:
+        """Answer one request, given as ASGI gives it."""
         client = scope.get("client")
         peer = client[0].encode() if client else b""
-        exchange = Exchange(scope["headers"], request.receive, self._ids.one(), peer)
+        exchange = Exchange(scope["headers"], receive, self._ids.one(), peer)
         try:
             handler = self._routes.find(scope["method"], scope["raw_path"])
             answer = await handler(exchange)

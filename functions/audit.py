@@ -15,6 +15,9 @@ EVENT_NAMESPACE: Final = uuid.UUID("b7a3d9ce-6d0c-5a5e-9c55-3f1f6b8f2d10")
 
 _LOW_BITS: Final = 48
 _LOW_LIMIT: Final = 1 << _LOW_BITS
+_ENTROPY_BYTES: Final = 10
+# A system call is dearer than all the rest of making an id.
+_ENTROPIES_A_CALL: Final = 50
 
 
 class UuidV7:
@@ -29,6 +32,7 @@ class UuidV7:
         self._millisecond = 0
         self._prefix = ""
         self._low = _LOW_LIMIT
+        self._entropy = b""
 
     def take(self, count: int) -> list[str]:
         """Return that many new ids in ascending order."""
@@ -50,7 +54,10 @@ class UuidV7:
                 self._low += count
                 return low
             now = self._millisecond + 1  # beyond 2^47 ids in a millisecond: borrow the next
-        entropy = int.from_bytes(os.urandom(10))
+        if not self._entropy:
+            self._entropy = os.urandom(_ENTROPY_BYTES * _ENTROPIES_A_CALL)
+        entropy = int.from_bytes(self._entropy[:_ENTROPY_BYTES])
+        self._entropy = self._entropy[_ENTROPY_BYTES:]
         rand_a, rand_b = entropy & 0xFFF, (entropy >> 12) & 0x3FFF
         self._millisecond = now
         self._prefix = f"{now >> 16:08x}-{now & 0xFFFF:04x}-7{rand_a:03x}-{0x8000 | rand_b:04x}-"

@@ -9,6 +9,7 @@ import asyncio
 from math import ceil
 from typing import Any, ClassVar, Final
 
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 # As many as Cloud Run's front end lets through:
@@ -32,12 +33,14 @@ class Connection(HttpToolsProtocol):
     `bounded` gives the bounds.
     """
 
+    application: ClassVar[Any]  # an ASGIApp; a callable would be taken for a method
     max_connections: ClassVar[int]
     sweeps_allowed: ClassVar[int]
     is_sweeping: ClassVar[bool]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.app = self.application
         self._in_header = True  # or before it, as long as nothing was sent
         self._fed = 0
         self._sweeps = 0
@@ -76,10 +79,6 @@ class Connection(HttpToolsProtocol):
         self._in_header = False
         self._fed = 0
         super().on_headers_complete()
-        # No route of Starlette's matches a line break, and its own 404 is none of the API's. Ours
-        # go by raw_path.
-        if "\n" in self.scope["path"]:
-            self.scope["path"] = self.scope["raw_path"].decode("ascii")
 
     def _refuse(self) -> None:
         if not self.transport.is_closing():
@@ -116,9 +115,17 @@ class Connection(HttpToolsProtocol):
             self._start_sweeping()
 
 
-def bounded(header_timeout: float, max_connections: int) -> type[Connection]:
-    """Return the connections of a server with these bounds; seconds, and how many at once."""
+def bounded(header_timeout: float, max_connections: int, application: ASGIApp) -> type[Connection]:
+    """Return the connections of a server with these bounds.
+
+    Args:
+        header_timeout: Seconds for a header.
+        max_connections: How many at once.
+        application: What answers. It is not the one that the server was given: the framework's own
+            routes and layers, which have nothing to do here, cost as much as reading the request.
+    """
     bounds = {
+        "application": staticmethod(application),
         "max_connections": max_connections,
         "sweeps_allowed": ceil(header_timeout / _SWEEP_SECONDS),
         "is_sweeping": False,

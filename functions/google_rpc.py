@@ -6,6 +6,7 @@ google/cloud/secretmanager/v1/{service,resources}.proto); fields that are not na
 `tests/contract/test_google_rpc.py` proves them equal, byte by byte, to those of the libraries.
 """
 
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -140,12 +141,17 @@ class Rpc:
             RpcError: Any status but OK.
         """
         body = request if isinstance(request, bytes) else request.SerializeToString()
-        # https://google.aip.dev/client-libraries/4222: a slash is not encoded.
-        metadata = (("x-goog-request-params", f"{self._routing_field}={quote(routing)}"),)
+        metadata = _routing_metadata(self._routing_field, routing)
         try:
             return await self._call(body, timeout=timeout, metadata=metadata)
         except grpc.aio.AioRpcError as error:
             raise RpcError(error.code()) from None
+
+
+@lru_cache(maxsize=1_024)
+def _routing_metadata(field: str, value: str) -> grpc.aio.Metadata:
+    # https://google.aip.dev/client-libraries/4222: a slash is not encoded.
+    return grpc.aio.Metadata(("x-goog-request-params", f"{field}={quote(value)}"))
 
 
 _CHANNEL_OPTIONS: Final = (

@@ -16,6 +16,7 @@ if _ROOT not in sys.path:
 
 import functions_framework.aio  # noqa: E402 (after the path is set, like those below)
 from starlette.requests import Request  # noqa: E402
+from starlette.types import Receive, Scope, Send  # noqa: E402
 from uvicorn_worker import UvicornWorker  # type: ignore[import-untyped]  # noqa: E402 (no types)
 
 from functions import logging  # noqa: E402
@@ -55,7 +56,9 @@ class Target:
         # is left alone; there are no web sockets here.
         UvicornWorker.CONFIG_KWARGS = {
             **UvicornWorker.CONFIG_KWARGS,
-            "http": bounded(self._settings.header_timeout_seconds, self._settings.max_connections),
+            "http": bounded(
+                self._settings.header_timeout_seconds, self._settings.max_connections, self
+            ),
             "ws": "none",
         }
         self._validators = {name: Validator(r) for name, r in self._resources.items()}
@@ -63,6 +66,15 @@ class Target:
             self._settings.pubsub_emulator_host and self._settings.secret_manager_emulator_host
         )
         self._credentials = None if emulated else google_credentials()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request of the framework's own server, as an ASGI application."""
+        answer = await self.answer(scope, receive)
+        await answer(scope, receive, send)
+
+    async def answer(self, scope: Scope, receive: Receive) -> Answer:
+        """Return the answer to one request."""
+        return await (self.app or self.open())(scope, receive)
 
     def open(self) -> App:
         """Start the application; by the first request, as connections do not survive the fork."""
@@ -83,7 +95,7 @@ def _define(name: str, resources: Mapping[str, Resource]) -> None:
     target = TARGETS[name] = Target(resources)
 
     async def function(request: Request) -> Answer:
-        return await (target.app or target.open())(request)
+        return await target.answer(request.scope, request.receive)
 
     if name in globals():
         raise ValueError(f"a resource cannot be named {name!r}: functions/main.py uses that name")

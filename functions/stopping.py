@@ -18,7 +18,7 @@ from functions.logging import get_logger
 
 _log = get_logger("stopping")
 
-PAUSE_SECONDS: Final = 0.5
+PAUSE_SECONDS: Final = 1.0
 BODY_SECONDS: Final = 3.0
 
 

@@ -77,6 +77,8 @@ SHAPES = {
     "absolute target elsewhere": (b"GET http://evil.example/ HTTP/1.0\r\n\r\n", [404]),
     "CONNECT": (b"CONNECT evil.example:443 HTTP/1.1\r\nhost: x\r\n\r\n", [400]),
     "a path of bytes": (b"GET /\xff\xfe HTTP/1.0\r\n\r\n", [400]),
+    "a path of the framework's own": (b"GET /robots.txt HTTP/1.0\r\n\r\n", [404]),
+    "TRACE": (b"TRACE /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", [405]),
     "a path upwards": (b"GET /docs/../../etc/passwd HTTP/1.0\r\n\r\n", [404]),
     "a path upwards, encoded": (b"GET /docs/%2e%2e%2f%2e%2e%2fetc HTTP/1.0\r\n\r\n", [404]),
     "a key with a line break": (

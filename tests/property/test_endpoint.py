@@ -10,7 +10,6 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from starlette.requests import Request
 
 from functions.answer import Answer
 from functions.app import App, create_app
@@ -111,7 +110,7 @@ class Harness:
             "raw_path": path,
             "headers": headers,
         }
-        return self.runner.run(self.app(Request(scope, receive)))
+        return self.runner.run(self.app(scope, receive))
 
 
 @pytest.fixture(scope="module")
