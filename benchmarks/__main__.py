@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks import document
 from benchmarks.contenders import FLOOR, OURS, contenders
 from benchmarks.edge import Edge
 from benchmarks.end_to_end import measure_end_to_end
@@ -60,10 +61,11 @@ def main(argv: list[str] | None = None) -> int:
         output.write_text(json.dumps(results, indent=1) + "\n")
     if set(PARTS) <= set(results):
         print(f"\n{summary(results)}\n")
-        if not options.quick:
+        if output == RESULTS:
             from benchmarks.plots import draw  # noqa: PLC0415 (matplotlib is for pictures alone)
 
             draw(results)
+            document.write(results)
     return 0
 
 

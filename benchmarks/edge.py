@@ -1,5 +1,6 @@
 """Measures the endpoint beside its peers: the same records, the same sink, in turn."""
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -54,15 +55,20 @@ class Edge:
 
     def measure(self, taking_part: list[Contender]) -> dict[str, Any]:
         """Return the medians by scenario and contender, and ours at half load."""
-        by_name = {contender.name: contender for contender in taking_part}
-        for names in turns(list(by_name), self._plan.rounds):
-            for name in names:
-                print(f"  {by_name[name].title}", flush=True)
-                with Server(by_name[name], self._sinks) as server:
-                    self._visit(server)
+        with ExitStack() as stack:
+            servers = {
+                contender.name: stack.enter_context(Server(contender, self._sinks))
+                for contender in taking_part
+            }
+            for scenario in SCENARIOS:
+                print(f"  {scenario.name}", flush=True)
+                self._take_turns(scenario, servers)
+            print("  half load", flush=True)
+            for _ in range(self._plan.rounds):
+                self._visit_at_half_load(servers[OURS])
         scenarios: dict[str, Any] = {scenario.name: {} for scenario in SCENARIOS}
-        for (scenario, name), runs in self._runs.items():
-            scenarios[scenario][name] = medians(runs)
+        for (key, name), runs in self._runs.items():
+            scenarios[key][name] = medians(runs)
         titles = {contender.name: contender.title for contender in taking_part}
         half = {
             "rate": round(median(half["rate"] for half in self._half)),
@@ -73,37 +79,38 @@ class Edge:
         }
         return {"titles": titles, "scenarios": scenarios, "half_load": half}
 
-    def _visit(self, server: Server) -> None:
-        """Measure every scenario on one server."""
-        contender = server.contender
-        for scenario in SCENARIOS:
+    def _take_turns(self, scenario: Scenario, servers: dict[str, Server]) -> None:
+        """Load the servers in turn, each as often as there are rounds."""
+        loads = {}
+        for name, server in servers.items():
+            contender = server.contender
             path = contender.path if scenario.batch == 1 else contender.bulk_path
-            if path is None:
-                continue
-            file = self._requests(path, scenario.batch)
-            warm_up = Load(
-                server.port, str(file), scenario.connections, self._plan.warm_up, UNLIMITED
-            )
-            server.fire(warm_up, scenario.batch)
-            load = Load(server.port, str(file), scenario.connections, self._plan.seconds, UNLIMITED)
-            shot = self._voids.repeat(
-                f"{contender.title}, {scenario.name}",
-                lambda load=load, batch=scenario.batch: server.fire(load, batch),  # type: ignore[misc] # bound at once
-            )
-            run = run_of(shot, shot.outcome.answered * scenario.batch)
-            self._runs.setdefault((scenario.name, contender.name), []).append(run)
-        if contender.name == OURS:
-            self._visit_at_half_load(server)
+            if path is not None:
+                file = str(self._requests(path, scenario.batch))
+                plan, connections = self._plan, scenario.connections
+                warm_up = Load(server.port, file, connections, plan.warm_up, UNLIMITED)
+                server.fire(warm_up, scenario.batch)
+                loads[name] = Load(server.port, file, connections, plan.edge_seconds, UNLIMITED)
+        for names in turns(list(loads), self._plan.edge_rounds):
+            for name in names:
+                run = self._visit(scenario, servers[name], loads[name])
+                self._runs.setdefault((scenario.name, name), []).append(run)
+
+    def _visit(self, scenario: Scenario, server: Server, load: Load) -> Run:
+        shot = self._voids.repeat(
+            f"{server.contender.title}, {scenario.name}",
+            lambda: server.fire(load, scenario.batch),
+        )
+        return run_of(shot, shot.outcome.answered * scenario.batch)
 
     def _visit_at_half_load(self, server: Server) -> None:
-        full = self._runs["single_128", OURS][-1]
-        rate = full.records / full.seconds / 2
+        rate = median(run.records / run.seconds for run in self._runs["single_128", OURS]) / 2
         file = self._requests(server.contender.path, 1)
         load = Load(
             server.port,
             str(file),
             _HALF_LOAD_CONNECTIONS,
-            2 * self._plan.seconds,
+            self._plan.seconds,
             UNLIMITED,
             rate=rate,
         )

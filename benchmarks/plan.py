@@ -9,8 +9,11 @@ class Plan:
     """The extent of a benchmark.
 
     Attributes:
-        rounds: How often each contender has its turn; medians are of so many runs.
-        seconds: How long one load lasts.
+        rounds: How often each job and each start has its turn; medians are of so many runs.
+        edge_rounds: The same of servers: many and short, so that all of a round have about the same
+            machine. Its speed can halve within a minute.
+        edge_seconds: How long one load of a round lasts.
+        seconds: How long one load lasts elsewhere.
         warm_up: How long a server is loaded before it counts.
         peers: Whether peers take part, and all resources.
         pipeline_records: How many records a Beam job of ours carries.
@@ -21,13 +24,15 @@ class Plan:
     """
 
     rounds: int = 3
+    edge_rounds: int = 7
+    edge_seconds: float = 0.5
     seconds: float = 2.0
-    warm_up: float = 0.7
+    warm_up: float = 0.5
     peers: bool = True
-    pipeline_records: int = 60_000
-    stock_records: int = 3_000
-    curve_seconds: float = 1.2
-    memory_records: int = 1_000_000
+    pipeline_records: int = 20_000
+    stock_records: int = 1_500
+    curve_seconds: float = 0.7
+    memory_records: int = 400_000
     end_to_end_seconds: float = 5.0
 
 
@@ -37,6 +42,8 @@ LONG_RECORDS: Final = 5_000_000
 FULL = Plan()
 QUICK = Plan(
     rounds=1,
+    edge_rounds=2,
+    edge_seconds=0.3,
     seconds=0.3,
     warm_up=0.1,
     peers=False,

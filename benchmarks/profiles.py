@@ -1,4 +1,7 @@
-"""Shows where the time goes: py-spy's samples of an endpoint and of a pipeline under load."""
+"""Shows where the time goes: py-spy's samples of an endpoint and of a pipeline under load.
+
+Only threads that hold the interpreter's lock are sampled: those that wait for gRPC do not work.
+"""
 
 import subprocess
 import sys
@@ -57,7 +60,7 @@ class _recording:  # noqa: N801 (used as a statement)
 
     def __init__(self, pid: int, seconds: float) -> None:
         self._output = CACHE / f"profile-{pid}.txt"
-        command = [str(Path(sys.executable).parent / "py-spy"), "record", "--subprocesses"]
+        command = [str(Path(sys.executable).parent / "py-spy"), "record", "--gil", "--subprocesses"]
         command += ["--format=raw", f"--rate={_RATE}", f"--duration={max(round(seconds), 1)}"]
         command += [f"--output={self._output}", f"--pid={pid}"]
         self._command = command

@@ -5,7 +5,13 @@ import pytest
 from benchmarks import report
 from benchmarks.profiles import top_functions
 
-EACH = {"cpu_us": 100.0, "per_second": 1_000, "p50_ms": 1.0, "p99_ms": 2.0, "memory_mb": 50.0}
+EACH = {"per_second": 1_000, "p50_ms": 1.0, "p99_ms": 2.0, "memory_mb": 50.0}
+
+
+def each(cpu_us):
+    return EACH | {"cpu_us": cpu_us, "cpu_us_runs": [cpu_us, 2 * cpu_us, cpu_us / 2]}
+
+
 RESULTS = {
     "edge": {
         "titles": {
@@ -17,14 +23,14 @@ RESULTS = {
         "scenarios": {
             **{
                 name: {
-                    "textbook": EACH | {"cpu_us": 900.0},
-                    "vitalflow": EACH,
-                    "node": EACH | {"cpu_us": 190.0},
-                    "floor": EACH | {"cpu_us": 40.0},
+                    "textbook": each(900.0),
+                    "vitalflow": each(100.0),
+                    "node": each(190.0),
+                    "floor": each(40.0),
                 }
                 for name in ("single_32", "single_128")
             },
-            "bulk_500": {"vitalflow": EACH | {"cpu_us": 10.0}, "textbook": EACH},
+            "bulk_500": {"vitalflow": each(10.0), "textbook": each(100.0)},
         },
         "half_load": {"rate": 500, "p50_ms": 1.0, "p99_ms": 20.5, "late": 0},
     },
