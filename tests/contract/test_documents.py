@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from dataclasses import MISSING as MISSING_DEFAULT
 from dataclasses import fields
 from pathlib import Path
 
@@ -29,9 +30,14 @@ def pipeline_options():
     return [action.option_strings[0] for action in parser._actions]
 
 
-@pytest.mark.parametrize("name", [field.name.upper() for field in fields(Settings)])
-def test_every_setting_of_the_endpoint(name):
-    assert f"`{name}`" in OPERATORS
+@pytest.mark.parametrize("field", fields(Settings), ids=lambda field: field.name)
+def test_every_setting_of_the_endpoint_with_its_default(field):
+    settings = OPERATORS.partition("## Settings of the endpoint")[2].partition("\n## ")[0]
+    rows = [line.split("|") for line in settings.splitlines() if line.startswith("| `")]
+    [default] = [row[2].strip() for row in rows if f"`{field.name.upper()}`" in row[1]]
+
+    if not field.name.endswith("_endpoint"):  # which is "Google's"
+        assert default == ("" if field.default in (MISSING_DEFAULT, None) else str(field.default))
 
 
 @pytest.mark.parametrize(
