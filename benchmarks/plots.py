@@ -11,6 +11,7 @@ from matplotlib import pyplot as plt
 
 from benchmarks import ROOT
 from benchmarks.contenders import FLOOR, OURS
+from benchmarks.report import times
 
 FOLDER: Final = ROOT / "benchmarks" / "plots"
 _INK, _OURS, _PEER, _FLOOR = "#333333", "#0b6e4f", "#9aa5b1", "#d5dae0"
@@ -45,8 +46,10 @@ def _comparison(edge: Mapping[str, Any], path: Path) -> Path:
     colors = [{OURS: _OURS, FLOOR: _FLOOR}.get(name, _PEER) for name in names]
     figure, axes = plt.subplots(figsize=(6, 0.42 * len(names) + 0.8))
     bars = axes.barh([edge["titles"][name] for name in names], costs, color=colors)
-    axes.bar_label(bars, [f"{cost:,.0f}" for cost in costs], padding=3, color=_INK)
-    axes.set_xlabel("CPU µs for one record of 1 KB, published and acknowledged")
+    ratios = [times(figures[name], figures[OURS]) for name in names]
+    labels = [f"{ratio:.1f} ×" for ratio in ratios]
+    axes.bar_label(bars, labels, padding=3, color=_INK)
+    axes.set_xlabel("CPU µs for one record of 1 KB, published and acknowledged; × ours")
     axes.set_xlim(0, max(costs) * 1.12)
     return _save(figure, path)
 
@@ -68,6 +71,6 @@ def _curve(name: str, lines: Mapping[str, Any], path: Path) -> Path:
 
 def _save(figure: Any, path: Path) -> Path:
     figure.tight_layout()
-    figure.savefig(path, dpi=_DPI, metadata={"Software": None})
+    figure.savefig(path, dpi=_DPI, bbox_inches="tight", metadata={"Software": None})
     plt.close(figure)
     return path
