@@ -81,14 +81,19 @@ def numeric_text(value: float | str) -> str:
     A float stands for the shortest decimal that reads as it, to the ninth digit after the point; a
     string is taken exactly.
     """
-    text = str(value)
     if isinstance(value, float):
-        # Most money: Python writes it plainly. 1e-07 has an exponent, nan and inf have no point.
+        # Most money is written plainly, and by orjson in half of Python's time. Otherwise there is
+        # an exponent, or no point: nan and inf are null.
+        text = orjson.dumps(value).decode()
         point = text.find(".")
         if point > 0 and len(text) - point <= _MAX_SCALE + 1 and "e" not in text:
             return text
-    elif _PLAIN_NUMERIC.fullmatch(text):
-        return text
+        text = str(value)
+    else:
+        text = str(value)
+        is_short = value.__class__ is int and len(text) <= _NUMERIC_INTEGER_DIGITS
+        if is_short or _PLAIN_NUMERIC.fullmatch(text):
+            return text
     number = Decimal(text)
     # Before it is written out: the digits of 1e999999999 would fill the memory.
     if not number.is_finite() or number.adjusted() >= _NUMERIC_INTEGER_DIGITS:

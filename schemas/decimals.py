@@ -1,4 +1,4 @@
-"""Checks decimal places in a microsecond for which a general `multipleOf` takes four.
+"""Checks decimal places in a fraction of the time that a general `multipleOf` takes.
 
 `multipleOf: 0.01` is how a contract says "at most two decimals". A schema validator has to divide
 exactly; of a number that JSON gave us, rounding to so many places and comparing tells the same.
@@ -85,8 +85,19 @@ def _check(root: JsonSchema, schema: Any) -> Check | None:
 
 
 def _check_number(places: int) -> Check:
-    # Exact: CPython rounds the decimal that the float is written as, and compares floats.
-    return lambda value: value.__class__ is not float or round(value, places) == value
+    factor = 10.0**places
+
+    def check(value: Any) -> bool:
+        # The nearest float to a whole number of units has no more places, whatever arithmetic found
+        # that number; only where none was found so is the exact way taken, which is four times as
+        # slow: CPython rounds the decimal that the float is written as.
+        return (
+            value.__class__ is not float
+            or (value * factor + 0.5) // 1.0 / factor == value
+            or round(value, places) == value
+        )
+
+    return check
 
 
 def _check_items(check: Check | None) -> Check | None:

@@ -1,8 +1,11 @@
 """Every type's wire form, at its edges."""
 
-from decimal import Decimal
+import re
+from decimal import ROUND_HALF_UP, Decimal, localcontext
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from beam_pipeline import column_values
 from schemas.registry import Column
@@ -101,6 +104,16 @@ def test_time(text, written):
 def test_numeric(value, written):
     assert column_values.numeric_text(value) == written
     assert abs(Decimal(written) - Decimal(str(value))) < Decimal("1e-9")
+
+
+@given(st.floats(-1e29, 1e29, exclude_min=True, exclude_max=True) | st.integers(-(2**63), 2**63))
+def test_numeric_is_the_nearest_with_nine_digits(value):
+    places = Decimal("1e-9")
+    with localcontext(prec=50):
+        nearest = Decimal(str(value)).quantize(places, ROUND_HALF_UP)
+        written = column_values.numeric_text(value)
+        assert Decimal(written).quantize(places) == nearest
+    assert re.fullmatch(r"-?[0-9]{1,29}(\.[0-9]{1,9})?", written)
 
 
 @pytest.mark.parametrize(

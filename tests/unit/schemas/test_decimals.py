@@ -1,4 +1,5 @@
 import copy
+import math
 
 import jsonschema_rs
 import pytest
@@ -28,6 +29,19 @@ def test_agrees_with_multiple_of(places, number, more):
     if abs(value) * 10 ** (places + more) < 10**15:
         expected = jsonschema_rs.Draft202012Validator(schema).is_valid({"n": value})
         assert split(schema)({"n": value}) == expected
+
+
+@pytest.mark.parametrize("places", range(1, 10))
+@given(data=st.data())
+def test_agrees_with_exact_rounding(places, data):
+    whole = st.integers(-(2**80), 2**80).map(lambda units: units / 10**places)
+    beside = st.tuples(whole, st.sampled_from([-math.inf, math.inf])).map(
+        lambda pair: math.nextafter(*pair)
+    )
+    anything = st.floats(-1e290, 1e290)
+    value = data.draw(whole | beside | anything)
+    schema = {"properties": {"n": {"type": "number", "multipleOf": 10**-places}}}
+    assert split_decimals(schema)({"n": value}) == (round(value, places) == value)
 
 
 NESTED = {
