@@ -5,7 +5,9 @@ form differs from JSON's. Whatever the constructor refuses (a field that the con
 an integer written 1.0) is taken apart column by column instead.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final
 
@@ -16,6 +18,9 @@ from beam_pipeline.row_message import row_class, row_descriptor
 from schemas.registry import Column
 
 JsonObject = dict[str, Any]
+
+# The names of nested messages begin with two underscores, see row_message.
+_PROTOBUF_NAME: Final = re.compile(r"(?!__)[A-Za-z_][A-Za-z0-9_]*")
 
 # What conversions and protobuf raise for a value that does not fit its column.
 _MISFITS: Final = (ArithmeticError, AttributeError, EncodeError, LookupError, TypeError, ValueError)
@@ -39,8 +44,9 @@ class RowEncoder:
 
     def __init__(self, columns: Sequence[Column], system: Sequence[Column] = ()) -> None:
         self.descriptor = row_descriptor((*columns, *system))
-        self._row: Callable[..., Any] = row_class(self.descriptor)
-        self._shape = _Shape(columns)
+        named = _named_as_in_json(columns)
+        self._row: Callable[..., Any] = row_class(row_descriptor((*named, *system)))
+        self._shape = _Shape(named)
 
     def encode(
         self,
@@ -162,6 +168,18 @@ class _Shape:
         if convert is None or column.mode != "REPEATED":
             return convert
         return lambda items: [convert(item) for item in items]
+
+
+def _named_as_in_json(columns: Sequence[Column]) -> tuple[Column, ...]:
+    """Return the columns by their JSON names, so that a record need not be renamed.
+
+    In a row, a field is its number; of the names only the descriptor that BigQuery gets must tell
+    the truth. An object with a name that protobuf cannot take keeps its columns' names.
+    """
+    columns = tuple(replace(c, fields=_named_as_in_json(c.fields)) for c in columns)
+    if not all(_PROTOBUF_NAME.fullmatch(column.name) for column in columns):
+        return columns
+    return tuple(replace(column, column=column.name) for column in columns)
 
 
 def _exact(column: Column) -> Callable[[Any], Any]:

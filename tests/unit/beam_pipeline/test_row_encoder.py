@@ -160,6 +160,19 @@ def test_names_are_mapped_and_a_column_is_no_property():
     assert json.loads(row.additional_fields) == {"org": "x", "inner": {"object_id": "y"}}
 
 
+@pytest.mark.parametrize("name", ["x-y", "é", "2nd", "__root__inner"])
+def test_names_that_protobuf_cannot_take(name):
+    columns = (
+        Column(name, "x_y", "STRING"),
+        Column("kind", "sort", "STRING"),
+        Column("inner", "inner", "RECORD", fields=(Column(name, "x_y", "STRING"),)),
+    )
+    encoder = RowEncoder(columns, (ADDITIONAL,))
+    record = {name: "a", "kind": "b", "inner": {name: "c"}}
+    row = row_class(encoder.descriptor).FromString(encoder.encode(record, {}))
+    assert (row.x_y, row.sort, row.inner.x_y) == ("a", "b", "c")
+
+
 @pytest.mark.parametrize(
     ("record", "path"),
     [
