@@ -91,8 +91,8 @@ def numeric_text(value: float | str) -> str:
         text = str(value)
     else:
         text = str(value)
-        is_short = value.__class__ is int and len(text) <= _NUMERIC_INTEGER_DIGITS
-        if is_short or _PLAIN_NUMERIC.fullmatch(text):
+        is_whole = text.isascii() and text.isdigit() and len(text) <= _NUMERIC_INTEGER_DIGITS
+        if is_whole or _PLAIN_NUMERIC.fullmatch(text):
             return text
     number = Decimal(text)
     # Before it is written out: the digits of 1e999999999 would fill the memory.
