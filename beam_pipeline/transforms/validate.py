@@ -16,7 +16,7 @@ from schemas.validation import RecordError, Validator
 
 
 class Validate(beam.DoFn):
-    """Records → those that keep their contract; each of the others → DeadLetter.
+    """Records of one `op` → those that keep their contract; each of the others → DeadLetter.
 
     Of a tombstone only the key is checked: it has nothing else.
     """
@@ -42,9 +42,9 @@ class Validate(beam.DoFn):
         self._valid += len(valid)
         if len(valid) < len(element):
             errors = self._validator.errors if is_upsert else self._validator.key_errors
-            passed = {record.position for record in valid}
+            passed = set(map(id, valid))  # positions are a message's own, and records not hashable
             for record in element:
-                if record.position not in passed:
+                if id(record) not in passed:
                     yield self._dead(record, errors(record.fields))
         if valid:
             yield valid

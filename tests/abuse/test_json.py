@@ -206,7 +206,9 @@ def in_the_pipeline(resource, data):
     for step in steps:
         step.setup()
         step.start_bundle()
-        [output] = [output for element in elements for output in step.process(element)]
+        outputs = [output for element in elements for output in step.process(element)]
+        outputs += [last.value for last in step.finish_bundle() or ()]
+        [output] = outputs
         if isinstance(output, TaggedOutput):
             letter = output.value
             assert letter.payload == data

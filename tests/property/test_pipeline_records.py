@@ -48,9 +48,13 @@ any_line = st.binary(max_size=40) | json_values.map(orjson.dumps) | audited
 any_data = st.binary(max_size=200) | st.lists(any_line, max_size=5).map(b"\n".join)
 
 
+def last_outputs(step):
+    return [last.value for last in step.finish_bundle() or ()]
+
+
 def outputs(step, element):
     good, dead = [], []
-    for output in step.process(element):
+    for output in (*step.process(element), *last_outputs(step)):
         if isinstance(output, TaggedOutput):
             dead.append(output.value)
         else:

@@ -5,7 +5,7 @@ import pytest
 from apache_beam.io.gcp.pubsub import PubsubMessage
 from apache_beam.pvalue import TaggedOutput
 
-from beam_pipeline.transforms.decode import CHUNK_RECORDS, Decode
+from beam_pipeline.transforms.decode import CHUNK_BYTES, CHUNK_RECORDS, Decode
 from schemas import limits
 from tests.fixtures.pipeline import AUDIT, PUBLISHED, message
 
@@ -20,17 +20,21 @@ def nested(depth):
     return orjson.dumps(AUDIT)[:-1] + b',"x":' + b"[" * (depth - 1) + b"]" * (depth - 1) + b"}"
 
 
-def decode(element):
+def decode_bundle(*elements):
+    """Return the chunks and the dead letters of one bundle."""
     step = Decode("widgets", version=3)
     step.start_bundle()
-    records, dead = [], []
-    for output in step.process(element):
-        if isinstance(output, TaggedOutput):
-            dead.append(output.value)
-        else:
-            assert 0 < len(output) <= CHUNK_RECORDS
-            records += output
-    return records, dead
+    outputs = [output for element in elements for output in step.process(element)]
+    outputs += [last.value for last in step.finish_bundle()]
+    dead = [output.value for output in outputs if isinstance(output, TaggedOutput)]
+    chunks = [output for output in outputs if not isinstance(output, TaggedOutput)]
+    assert all(0 < len(chunk) <= CHUNK_RECORDS for chunk in chunks)
+    return chunks, dead
+
+
+def decode(element):
+    chunks, dead = decode_bundle(element)
+    return [record for chunk in chunks for record in chunk], dead
 
 
 def one_dead(element):
@@ -68,6 +72,46 @@ def test_a_packed_message(count):
     assert [record.position for record in records] == list(range(count))
     assert len({id(record.envelope) for record in records}) == 1
     assert dead == []
+
+
+def singles(count, op="upsert"):
+    return [message({"id": str(n), "is_active": op == "upsert"}, op=op) for n in range(count)]
+
+
+def test_messages_of_a_bundle_go_on_together():
+    chunks, dead = decode_bundle(*singles(CHUNK_RECORDS + 1))
+    assert [len(chunk) for chunk in chunks] == [CHUNK_RECORDS, 1]
+    ids = [record.fields["id"] for chunk in chunks for record in chunk]
+    assert ids == [str(n) for n in range(CHUNK_RECORDS + 1)]
+    assert dead == []
+
+
+def test_a_chunk_has_one_op():
+    chunks, dead = decode_bundle(*singles(2), *singles(3, op="delete"), *singles(1))
+    ops = [[record.envelope.op for record in chunk] for chunk in chunks]
+    assert ops == [["upsert"] * 2, ["delete"] * 3, ["upsert"]]
+    assert dead == []
+
+
+def test_large_records_go_on_at_once():
+    chunks, _ = decode_bundle(*[message({"id": "a", "x": "x" * CHUNK_BYTES})] * 2)
+    assert [len(chunk) for chunk in chunks] == [1, 1]
+
+
+def test_a_failed_bundle_leaves_nothing_behind():
+    step = Decode("widgets", version=3)
+    step.start_bundle()
+    assert list(step.process(message({"id": "a"}))) == []
+    step.start_bundle()
+    assert list(step.finish_bundle()) == []
+
+
+def test_the_last_of_a_bundle_have_their_publish_time():
+    step = Decode("widgets", version=3)
+    step.start_bundle()
+    list(step.process(message({"id": "a"})))
+    [last] = step.finish_bundle()
+    assert last.timestamp.micros == PUBLISHED_US
 
 
 def test_a_bad_line_leaves_its_neighbours_alone():
