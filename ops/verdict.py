@@ -105,6 +105,7 @@ class Judge:
         good: Iterable[Any] = [message]
         for step in steps:
             outputs = [output for element in good for output in step.process(element)]
+            outputs += [last.value for last in step.finish_bundle() or ()]
             verdicts += list(_dead(outputs))
             good = [output for output in outputs if not isinstance(output, TaggedOutput)]
         for rows in good:
