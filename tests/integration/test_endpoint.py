@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from schemas import limits
-from tests.fixtures.endpoint import KEY, assert_problem, example
+from tests.fixtures.endpoint import KEY, assert_problem, example, until
 from tests.fixtures.endpoint_process import PROJECT, EndpointProcess, StartEndpoint
 from tests.fixtures.pubsub import PubSub
 
@@ -181,9 +181,9 @@ def head(length: int, path: str = PATH) -> bytes:
     ).encode()
 
 
-def test_several_workers_share_nothing(start_endpoint, endpoint_services, record):
+async def test_several_workers_share_nothing(start_endpoint, endpoint_services, record):
     endpoint = start_endpoint("patients", WORKERS="2")
-    assert len(endpoint.worker_pids()) == 2
+    await until(lambda: len(endpoint.worker_pids()) == 2)
     ids = []
     for _ in range(20):
         with connect(endpoint) as client:  # connections are what is spread over workers

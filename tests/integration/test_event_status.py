@@ -148,7 +148,7 @@ def test_records_of_another_producer_or_resource_are_unknown(warehouse, find, id
 def test_id_that_is_nowhere_may_be_in_flight_while_it_is_young(
     find, milliseconds, may_be_in_flight
 ):
-    time = int(NOW.timestamp() * 1_000) + milliseconds
+    time = int(datetime.now(UTC).timestamp() * 1_000) + milliseconds
     event_id = f"{time >> 16:08x}-{time & 0xFFFF:04x}-7abc-8abc-0123456789ab"
 
     assert find(event_id) == {"state": "unknown", "may_be_in_flight": may_be_in_flight}

@@ -25,7 +25,7 @@ from emulators.bigquery import BigQueryEmulator
 from emulators.faults import FaultRule
 from emulators.provision import provision_bigquery, provision_pubsub
 from emulators.pubsub import PubSubEmulator
-from schemas.registry import load_registry
+from schemas.registry import AUDIT_LOG, load_registry
 from tests.fixtures.pipeline import AUDIT, message
 
 ROOT = Path(__file__).parents[2]
@@ -182,7 +182,7 @@ def process(
     tmp_path: Path,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """The job as a process of its own, once it reads."""
-    provision_pubsub(pubsub_emulator.host, PROJECT, REGISTRY)
+    provision_pubsub(pubsub_emulator.host, PROJECT, [*REGISTRY, AUDIT_LOG])
     ready = tmp_path / "ready"
     with (tmp_path / "log").open("wb") as log:
         job = subprocess.Popen(

@@ -1,9 +1,11 @@
 """What Google's clients see of each fault of Pub/Sub, and that all is well once it is over."""
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from queue import SimpleQueue
+from typing import Any
 
 import google.pubsub_v1 as gapic
 import grpc
@@ -105,18 +107,29 @@ def test_failure_comes_before_or_after_the_work(
 def test_dropped_connection_takes_every_call_on_it(pubsub: PubSub, faults):
     topic = pubsub.topic()
     name = pubsub.subscription(topic)
-    # A Pull that waits, on the connection that the Publish breaks.
-    waiting = pubsub.channel.unary_unary(
-        "/google.pubsub.v1.Subscriber/Pull",
-        request_serializer=gapic.PullRequest.serialize,
-        response_deserializer=gapic.PullResponse.deserialize,
-    ).future(gapic.PullRequest(subscription=name, max_messages=1), timeout=10)
+    # A stream that waits, on the connection that the Publish breaks.
+    stream = pubsub.channel.stream_stream(
+        "/google.pubsub.v1.Subscriber/StreamingPull",
+        request_serializer=gapic.StreamingPullRequest.serialize,
+        response_deserializer=gapic.StreamingPullResponse.deserialize,
+    )
+    first = gapic.StreamingPullRequest(subscription=name, stream_ack_deadline_seconds=10)
+    is_over = threading.Event()
+
+    def requests() -> Iterator[Any]:
+        yield first
+        is_over.wait(10)
+
+    waiting = stream(requests(), timeout=10)
     time.sleep(0.1)
     faults.add({**BROKEN, "calls": 1})
     with pytest.raises(exceptions.ServiceUnavailable) as caught:
         pubsub.publish(topic, {"data": b"x"})
     assert "injected" not in str(caught.value)  # No status of ours: the connection is gone.
-    assert waiting.exception(5).code() is grpc.StatusCode.UNAVAILABLE
+    with pytest.raises(grpc.RpcError) as ended:
+        next(waiting)
+    is_over.set()
+    assert ended.value.code() is grpc.StatusCode.UNAVAILABLE
     # The clients open another one.
     assert pubsub.publisher.publish(topic, b"again").result(20)
 
