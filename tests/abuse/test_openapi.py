@@ -25,7 +25,7 @@ from schemas.registry import load_registry
 from tests.fixtures.endpoint import KEY
 
 # `make abuse` asks for more.
-CASES = int(os.environ.get("VITALFLOW_OPENAPI_CASES", "600"))
+CASES = int(os.environ.get("VITALFLOW_OPENAPI_CASES", "300"))
 CHECKS = [
     not_a_server_error,
     status_code_conformance,

@@ -27,6 +27,7 @@ from emulators.provision import provision_bigquery, provision_pubsub
 from emulators.pubsub import PubSubEmulator
 from schemas.registry import AUDIT_LOG, load_registry
 from tests.fixtures.pipeline import AUDIT, message
+from tests.fixtures.pubsub import PubSub
 
 ROOT = Path(__file__).parents[2]
 PROJECT = "demo-project"
@@ -182,7 +183,12 @@ def process(
     tmp_path: Path,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """The job as a process of its own, once it reads."""
-    provision_pubsub(pubsub_emulator.host, PROJECT, [*REGISTRY, AUDIT_LOG])
+    names = [*REGISTRY, AUDIT_LOG]
+    clients = PubSub(pubsub_emulator.host)
+    for name in names:
+        clients.delete_subscription(f"{name}-pipeline")
+    clients.close()
+    provision_pubsub(pubsub_emulator.host, PROJECT, names)
     ready = tmp_path / "ready"
     with (tmp_path / "log").open("wb") as log:
         job = subprocess.Popen(

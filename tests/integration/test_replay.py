@@ -127,15 +127,15 @@ def test_resolved_ones_are_left_unless_again(warehouse, replay, received):
 @pytest.mark.parametrize(
     ("choice", "chosen"),
     [
-        (["--code", "row_refused"], {"id-1"}),
-        (["--code", "row_refused", "--code", "invalid_json"], {"id-1", "id-2"}),
-        (["--stage", "decode"], {"id-2"}),
-        (["--resource", "plans"], {"id-3"}),
-        (["--since", "2026-01-05"], {"id-1", "id-2", "id-3"}),
-        (["--until", "2026-01-05"], {"id-0"}),
-        (["--since", "2026-01-05", "--until", "2026-01-07"], {"id-1", "id-2"}),
-        (["--id", "id-1", "--id", "id-3"], {"id-1", "id-3"}),
-        (["--id", "id-1", "--code", "invalid_json"], set()),
+        (["--code", "row_refused"], ["id-1"]),
+        (["--code", "row_refused", "--code", "invalid_json"], ["id-1", "id-2"]),
+        (["--stage", "decode"], ["id-2"]),
+        (["--resource", "plans"], ["id-3"]),
+        (["--since", "2026-01-05"], ["id-1", "id-2", "id-3"]),
+        (["--until", "2026-01-05"], ["id-0"]),
+        (["--since", "2026-01-05", "--until", "2026-01-07"], ["id-1", "id-2"]),
+        (["--id", "id-1", "--id", "id-3"], ["id-1", "id-3"]),
+        (["--id", "id-1", "--code", "invalid_json"], []),
     ],
     ids=" ".join,
 )
@@ -147,7 +147,7 @@ def test_choice(warehouse, connection, choice, chosen):
     store = dead_letters.DeadLetters(connection)
     found = store.chosen(dead_letters.selection(parser.parse_args(choice)))
 
-    assert {letter.id for letter in found} == chosen
+    assert {letter.id for letter in found} == set(chosen)
 
 
 def insert_assorted(warehouse):

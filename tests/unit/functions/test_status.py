@@ -9,7 +9,6 @@ import orjson
 import pytest
 import requests.exceptions
 
-from functions.audit import UuidV7
 from functions.auth import KeyRing
 from functions.background_loop import BackgroundLoop
 from functions.event_status import EventStatus
@@ -22,7 +21,7 @@ from functions.throttle import Guard
 
 KEY = "a-key-of-an-integration-partner-0001"
 MARK = "Wilhelmina-078-05-1120"
-EVENT_ID = UuidV7().one()
+EVENT_ID = "01a1fcd2-218b-7596-a6b8-5abfb904ceb2"
 FOUND = {"state": "loaded", "accepted_ts": "2026-01-02T03:04:05.678901Z"}
 
 
