@@ -29,11 +29,11 @@ class Plan:
     seconds: float = 2.0
     warm_up: float = 0.5
     peers: bool = True
-    pipeline_records: int = 20_000
-    stock_records: int = 1_500
-    curve_seconds: float = 0.7
-    memory_records: int = 400_000
-    end_to_end_seconds: float = 5.0
+    pipeline_records: int = 14_000
+    stock_records: int = 800
+    curve_seconds: float = 0.5
+    memory_records: int = 200_000
+    end_to_end_seconds: float = 3.0
 
 
 # What `--long` watches the memory over.
