@@ -40,6 +40,7 @@ SCENARIOS: Final = (
     Scenario("bulk_500", 8, BULK_RECORDS),
 )
 # At half of the rate that the server can do, as it is run.
+_FULL_LOAD_CONNECTIONS: Final = 128
 _HALF_LOAD_CONNECTIONS: Final = 64
 
 
@@ -104,15 +105,13 @@ class Edge:
         return run_of(shot, shot.outcome.answered * scenario.batch)
 
     def _visit_at_half_load(self, server: Server) -> None:
-        rate = median(run.records / run.seconds for run in self._runs["single_128", OURS]) / 2
-        file = self._requests(server.contender.path, 1)
+        """Load a server with half of what it did the moment before: the machine's speed changes."""
+        file = str(self._requests(server.contender.path, 1))
+        full = Load(server.port, file, _FULL_LOAD_CONNECTIONS, self._plan.edge_seconds, UNLIMITED)
+        shot = self._voids.repeat("full load", lambda: server.fire(full, 1))
+        rate = shot.outcome.answered / shot.outcome.seconds / 2
         load = Load(
-            server.port,
-            str(file),
-            _HALF_LOAD_CONNECTIONS,
-            self._plan.seconds,
-            UNLIMITED,
-            rate=rate,
+            server.port, file, _HALF_LOAD_CONNECTIONS, self._plan.seconds, UNLIMITED, rate=rate
         )
         shot = self._voids.repeat("half load", lambda: server.fire(load, 1))
         outcome = shot.outcome

@@ -54,7 +54,7 @@ def edge_tables(results: Results) -> Iterator[str]:
         yield f"**{title}**\n\n{markdown(header, rows)}"
     half = edge["half_load"]
     yield (
-        f"At half of that rate, {half['rate']:,} requests/s: p50 {half['p50_ms']:.1f} ms, "
+        f"At half of what it can do, {half['rate']:,} requests/s: p50 {half['p50_ms']:.1f} ms, "
         f"p99 {half['p99_ms']:.1f} ms, {half['late']} answers after the deadline."
     )
 
