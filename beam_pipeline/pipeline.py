@@ -8,6 +8,7 @@ from apache_beam.pvalue import PBegin
 from apache_beam.transforms.ptransform import PTransform
 
 from beam_pipeline import dead_letters
+from beam_pipeline.coders import register_coders
 from beam_pipeline.delivery import AppendTimeouts
 from beam_pipeline.options import VitalflowOptions
 from beam_pipeline.storage_write import Sink, StorageWriteSink
@@ -42,6 +43,7 @@ def build_pipeline(
     source = source or pubsub_source(options)
     sink = sink or StorageWriteSink(options.bigquery_storage_endpoint)
     timeouts = options.append_timeouts
+    register_coders()
     dead = [
         letters
         for name, resource in registry.items()

@@ -12,7 +12,7 @@ class Envelope:
     """The Pub/Sub message around a record; the records of a packed message share one.
 
     It leaves the message's data behind: each record has its own line, and what passes between steps
-    is pickled now and then, as Beam samples its size.
+    is pickled where a runner does not keep them together.
 
     Attributes:
         attributes: All of the message's attributes, untouched.
