@@ -26,9 +26,9 @@ from schemas.registry import SCHEMAS_DIR, SCHEMAS_DIR_VARIABLE, Registry, Resour
 LARGE_RESOURCE: Final = "claims"
 SIZES: Final = (200, 1_000, 4_000, 16_000, 64_000)
 RESOURCES: Final = (1, 5, 10, 25, 50)
-INVALID: Final = (0.0, 0.05, 0.25, 0.5, 0.75, 1.0)
+INVALID: Final = (0.0, 0.05, 0.25, 0.5, 1.0)
 CONNECTIONS: Final = (1, 4, 16, 64, 256, 512)
-BATCHES: Final = (1, 3, 10, 30, 100, 300, 1_000)
+BATCHES: Final = (1, 4, 16, 64, 256, 1_000)
 _ONE_AT_A_TIME: Final = 64
 _SAMPLES: Final = 20
 _PACKED_SHARE: Final = 0.9  # of the records while memory is watched

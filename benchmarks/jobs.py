@@ -23,7 +23,7 @@ class Job:
         kind: Which pipeline.
         pack: Records a message.
         records: How many in all.
-        endpoint: Of the append sink; empty to acknowledge within the process, without gRPC.
+        endpoint: Of our append sink.
         size: Of a record, about, in bytes.
         invalid: Share of records that break their contract.
     """

@@ -80,6 +80,7 @@ class Replay(PTransform[PBegin, PCollection[PubsubMessage]]):
         super().__init__()
         self._messages = (resource, pack, size, invalid)
         self._count = count
+        messages(*self._messages)  # now: making them is no part of the job
 
     def expand(self, begin: PBegin) -> PCollection[PubsubMessage]:
         """Replay within the worker: no message passes a coder before the first step."""

@@ -17,8 +17,8 @@ class Plan:
         warm_up: How long a server is loaded before it counts.
         peers: Whether peers take part, and all resources.
         pipeline_records: How many records a Beam job of ours carries.
-        stock_records: The same for the stock sink, which is slower: 1,000 or more, as the 500
-            of a job that carries few are taken off.
+        stock_records: The same for the stock sink, which is slower: 1,000 or more, as one
+            pack, which the shortest job carries, is taken off.
         curve_seconds: How long a point of a growth curve is loaded.
         memory_records: How many records an endpoint takes while its memory is watched.
         end_to_end_seconds: How long the embedded stack is loaded.
@@ -33,7 +33,7 @@ class Plan:
     pipeline_records: int = 14_000
     stock_records: int = 1_000
     curve_seconds: float = 0.5
-    memory_records: int = 150_000
+    memory_records: int = 100_000
     end_to_end_seconds: float = 2.5
 
 

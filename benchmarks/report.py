@@ -66,9 +66,6 @@ def pipeline_table(results: Results) -> str:
     rows = [
         (name, *(f"{ours[form][name]['cpu_us']:.1f}" for form in forms)) for name in ours["single"]
     ]
-    for name in ours.get("single_without_grpc", {}):
-        alone = [f"{ours[f'{form}_without_grpc'][name]['cpu_us']:.1f}" for form in forms]
-        rows.append((f"{name}, rows handed to nobody", *alone))
     titles = {
         STOCK: "json.loads, jsonschema, WriteToBigQuery",
         STOCK_WITH_OURS: "the same with our validation",
