@@ -34,13 +34,13 @@ class Scenario:
     batch: int
 
 
+_SATURATED: Final = Scenario("single_128", 128, 1)
 SCENARIOS: Final = (
     Scenario("single_32", 32, 1),
-    Scenario("single_128", 128, 1),
+    _SATURATED,
     Scenario("bulk_500", 8, BULK_RECORDS),
 )
 # At half of the rate that the server can do, as it is run.
-_FULL_LOAD_CONNECTIONS: Final = 128
 _HALF_LOAD_CONNECTIONS: Final = 64
 
 
@@ -107,9 +107,9 @@ class Edge:
     def _visit_at_half_load(self, server: Server) -> None:
         """Load a server with half of what it did the moment before: the machine's speed changes."""
         file = str(self._requests(server.contender.path, 1))
-        full = Load(server.port, file, _FULL_LOAD_CONNECTIONS, self._plan.edge_seconds, UNLIMITED)
-        shot = self._voids.repeat("full load", lambda: server.fire(full, 1))
-        rate = shot.outcome.answered / shot.outcome.seconds / 2
+        full = Load(server.port, file, _SATURATED.connections, self._plan.edge_seconds, UNLIMITED)
+        run = self._visit(_SATURATED, server, full)
+        rate = run.records / run.seconds / 2
         load = Load(
             server.port, file, _HALF_LOAD_CONNECTIONS, self._plan.seconds, UNLIMITED, rate=rate
         )
