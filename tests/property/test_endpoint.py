@@ -138,7 +138,7 @@ def check(answer: Answer) -> dict[str, Any]:
     return document
 
 
-@settings(max_examples=200)
+@settings(max_examples=400)
 @given(
     body=bodies,
     content_type=st.sampled_from([b"application/json", b"application/x-ndjson"]),

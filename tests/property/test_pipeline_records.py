@@ -63,7 +63,7 @@ def outputs(step, element):
 
 
 @given(data=any_data, attributes=any_attributes)
-@settings(max_examples=250)
+@settings(max_examples=500)
 def test_no_bytes_crash_the_first_steps(data, attributes):
     decode, validate = Decode("patients", 1), Validate(REGISTRY["patients"])
     decode.start_bundle()
